@@ -1,0 +1,1 @@
+"""Statistics, peak, validity and comparison: pure functions over stored results."""

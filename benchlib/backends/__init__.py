@@ -1,0 +1,1 @@
+"""Devices that compile and run models, behind one door: `benchlib.backends.base.Backend`."""

@@ -1,0 +1,62 @@
+"""`bench`, the command line: what people type, and how errors reach them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from benchlib import __version__
+from benchlib.cli import db
+from benchlib.cli.demo import demo
+from benchlib.cli.importing import import_table
+from benchlib.cli.report import report
+from benchlib.cli.trigger import trigger
+from benchlib.cli.up import up
+from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="Nightly inference benchmarks for AWS Inferentia: compile, measure, compare, decide.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(up)
+app.command()(trigger)
+app.command()(report)
+app.command("import")(import_table)
+app.add_typer(db.app, name="db")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Options that stand before any command."""
+
+
+def main() -> None:
+    """Run `bench`; a foreseen error becomes one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        _say(error)
+        sys.exit(EXIT_BAD_INPUT)
+    except BenchError as error:
+        _say(error)
+        sys.exit(EXIT_FAILED)
+
+
+def _say(error: BenchError) -> None:
+    sys.stderr.write(f"bench: {error}\n")

@@ -1,0 +1,1 @@
+"""The two jobs of the data plane: compile one program, measure one program."""

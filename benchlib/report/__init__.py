@@ -1,0 +1,1 @@
+"""What people read: the comparison table in its formats."""

@@ -1,0 +1,145 @@
+"""What is asked: the sweep, and the two requests that cross into the data plane.
+
+Every model here is frozen, refuses unknown fields and validates itself, so that the planes can trust a
+request file. The field descriptions are the reference documentation of the settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from benchlib.errors import BadInput
+from benchlib.results import ArtifactRef
+
+FORMAT_VERSION = 1
+"""Version of the request and result files. A reader refuses any other."""
+
+MAX_BATCH_SIZE = 1024
+BATCH_SIZES_ALLOWED = f"distinct whole numbers from 1 to {MAX_BATCH_SIZE}, such as 1,2,4 or 1-10"
+
+Scenario = Literal["offline"]
+"""``offline``: closed loop, every worker always busy (MLPerf's term)."""
+
+Precision = Literal["auto", "fp32", "bf16"]
+CountOrAuto = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+
+
+class Spec(BaseModel):
+    """A frozen model that refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def parse_batch_sizes(value: object) -> tuple[int, ...]:
+    """Read batch sizes from ``"1,2,4"``, ``"1-10"`` or a sequence of numbers and such strings.
+
+    Returns them in ascending order.
+
+    Raises:
+        BadInput: a size is not a whole number, out of range or named twice.
+    """
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, Iterable):
+        raise BadInput("batch_sizes", value, BATCH_SIZES_ALLOWED)
+    sizes = [size for item in items for size in _expand(item)]
+    repeated = sorted({size for size in sizes if sizes.count(size) > 1})
+    if repeated:
+        raise BadInput("batch_sizes", repeated[0], f"{BATCH_SIZES_ALLOWED}; this one is named twice")
+    if not sizes:
+        raise BadInput("batch_sizes", value, BATCH_SIZES_ALLOWED)
+    return tuple(sorted(sizes))
+
+
+def _expand(item: object) -> range:
+    text = str(item).strip()
+    match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
+    if isinstance(item, (bool, float)) or not match:
+        raise BadInput("batch_sizes", item, BATCH_SIZES_ALLOWED)
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= last <= MAX_BATCH_SIZE:
+        raise BadInput("batch_sizes", item, BATCH_SIZES_ALLOWED)
+    return range(first, last + 1)
+
+
+def _known_name(name: str) -> str:
+    if not name.strip() or len(name) > 4096 or "\0" in name:
+        raise BadInput("model", name, MODEL_ALLOWED)
+    return name
+
+
+MODEL_ALLOWED = (
+    "a hub id such as bert-base-uncased, a directory with config.json and weights, "
+    "or config:NAME for seeded random weights"
+)
+
+
+class ModelSpec(Spec):
+    """Which network, and the shape of its input."""
+
+    name: Annotated[str, AfterValidator(_known_name)] = Field(description=MODEL_ALLOWED)
+    revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
+    sequence_length: int = Field(128, ge=8, le=8192, description="Tokens per sequence, padding included.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the random weights of a config: model.")
+
+
+class CompileRequest(Spec):
+    """One program to compile: a model at one batch size on one backend."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    model: ModelSpec
+    batch_size: int = Field(ge=1, le=MAX_BATCH_SIZE, description="Inferences per call.")
+    backend: str = Field("cpu", description="Name of the backend that compiles and runs the model.")
+    precision: Precision = Field("auto", description="auto: bf16 where the device computes in it, else fp32.")
+    compiler_args: tuple[str, ...] = Field((), description="Flags for the device's compiler, one by one.")
+    artifact_url: str = Field(description="fsspec URL of the artifact store, such as file:///srv/artifacts.")
+
+
+class LoadSpec(Spec):
+    """How hard and how long to drive the replicas.
+
+    The seed of this project asked for 12 replicas, 12 workers and 1000 batches per worker.
+    """
+
+    replicas: CountOrAuto = Field("auto", description="Loaded copies of the model; auto: one per core.")
+    workers: CountOrAuto = Field(
+        "auto",
+        description="Closed loops that issue batches, spread over the replicas; auto: one per replica.",
+    )
+    batches_per_worker: int = Field(
+        1000, ge=2, le=10**7, description="Measured batches per worker and round."
+    )
+    warmup_batches: int = Field(8, ge=1, le=10**6, description="Batches per worker before anything counts.")
+    rounds: int = Field(3, ge=1, le=1000, description="Measured windows, so that the result has a variance.")
+
+
+class MeasureRequest(Spec):
+    """One compiled program to measure under one load."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    artifact: ArtifactRef
+    artifact_url: str = Field(description="fsspec URL of the artifact store that holds the artifact.")
+    batch_size: int = Field(ge=1, le=MAX_BATCH_SIZE)
+    backend: str = "cpu"
+    scenario: Scenario = "offline"
+    load: LoadSpec = LoadSpec()
+
+
+class SweepSpec(Spec):
+    """One model, one environment, several batch sizes: what one run of ``inf2_batch_sweep`` does."""
+
+    model: ModelSpec
+    batch_sizes: Annotated[tuple[int, ...], BeforeValidator(parse_batch_sizes)] = Field(
+        description=BATCH_SIZES_ALLOWED
+    )
+    backend: str = "cpu"
+    precision: Precision = "auto"
+    compiler_args: tuple[str, ...] = ()
+    scenario: Scenario = "offline"
+    load: LoadSpec = LoadSpec()
+    interpreter: str = Field("auto", description="Python of the data plane; auto: found on the worker.")
+    label: str | None = Field(None, max_length=200, description='Such as "SDK 2.31".')
+    note: str | None = Field(None, max_length=4000, description="Why this run was started.")

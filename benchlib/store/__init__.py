@@ -1,0 +1,1 @@
+"""Postgres: tables, migrations, the embedded server, the repository and the spool."""
