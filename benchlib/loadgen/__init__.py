@@ -2,13 +2,29 @@
 
 Drive anything callable with it::
 
-    stamps = measure(load, example, workers=12, replicas=12, batches_per_worker=1000, rounds=3)
-    result = summarise(stamps, batch_size=4)
+    run = measure(load, example, workers=12, batches_per_worker=1000, stop=FixedRounds(3))
+    result = summarise(run.stamps, batch_size=4)
 
 ``load(i)`` returns the i-th replica: a callable that takes the example inputs.
 """
 
-from benchlib.loadgen.run import LoadProgress, Stamps, WorkerFailed, measure
+from benchlib.loadgen.crew import WorkerFailed
+from benchlib.loadgen.job import LoadOptions
+from benchlib.loadgen.run import LoadProgress, LoadRun, measure
+from benchlib.loadgen.stamps import Stamps
+from benchlib.loadgen.stop import Duration, FixedRounds, Precision
 from benchlib.loadgen.summary import LoadSummary, summarise
 
-__all__ = ["LoadProgress", "LoadSummary", "Stamps", "WorkerFailed", "measure", "summarise"]
+__all__ = [
+    "Duration",
+    "FixedRounds",
+    "LoadOptions",
+    "LoadProgress",
+    "LoadRun",
+    "LoadSummary",
+    "Precision",
+    "Stamps",
+    "WorkerFailed",
+    "measure",
+    "summarise",
+]

@@ -1,53 +1,46 @@
-"""One run: load the replicas, start the workers together, wait, and hand back their stamps."""
+"""One run: start the workers together, watch over them, and hand back their stamps."""
 
 from __future__ import annotations
 
-import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchlib.errors import BadInput, BenchError
-from benchlib.loadgen.worker import Replica, Worker, WorkersMeet
+from benchlib.errors import BadInput
+from benchlib.loadgen.board import DONE, START_NS, Board, BoardShape
+from benchlib.loadgen.crew import ThreadCrew, quiet_collector
+from benchlib.loadgen.job import LoadJob, LoadOptions, Replica
+from benchlib.loadgen.processes import ProcessCrew
+from benchlib.loadgen.stamps import Stamps
+from benchlib.loadgen.stop import FixedRounds, StopRule
 
+WATCH_INTERVAL_S = 0.02
 PROGRESS_INTERVAL_S = 0.5
-"""Seldom enough that looking at the stamps costs the workers nothing measurable."""
-
-
-class WorkerFailed(BenchError):
-    """A replica raised: names the worker and the replica; the cause carries the worker's traceback."""
-
-    def __init__(self, worker: int, replica: int, cause: BaseException) -> None:
-        super().__init__(f"worker {worker} on replica {replica} failed: {type(cause).__name__}: {cause}")
-        self.worker = worker
-        self.replica = replica
-
-
-@dataclass(frozen=True)
-class Stamps:
-    """The clock readings of a finished run.
-
-    ``ns`` has shape (workers, rounds x batches per worker + 1), int64, monotonic nanoseconds. Row w holds
-    worker w's readings: entry 0 is the start of its first measured batch, entry k the end of its k-th.
-    Every reading was taken while all workers were busy.
-    """
-
-    ns: NDArray[np.int64]
-    rounds: int
+START_DELAY_NS = 20_000_000
+"""Long enough for every process to see the start instant before it comes."""
 
 
 @dataclass(frozen=True)
 class LoadProgress:
-    """How far a run is: measured batches of all workers so far, and of the whole run."""
+    """How far a run is: measured batches of all workers so far, and at most."""
 
     batches: int
     of_batches: int
     batches_per_s: float
+
+
+@dataclass(frozen=True)
+class LoadRun:
+    """What a run left: its stamps, and what each replica answered to the probe before and after."""
+
+    stamps: Stamps
+    load_duration_s: float
+    probes_before: dict[int, Any] = field(default_factory=dict)
+    probes_after: dict[int, Any] = field(default_factory=dict)
 
 
 def measure(
@@ -55,14 +48,12 @@ def measure(
     example: tuple[Any, ...],
     *,
     workers: int,
-    replicas: int | None = None,
     batches_per_worker: int = 1000,
     warmup_batches: int = 8,
-    rounds: int = 1,
-    cpus: Sequence[frozenset[int]] | None = None,
-    worker_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    stop: StopRule = FixedRounds(1),  # noqa: B008 - frozen
+    options: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
     on_progress: Callable[[LoadProgress], None] | None = None,
-) -> Stamps:
+) -> LoadRun:
     """Keep every replica busy with closed loops and stamp the end of every batch.
 
     All workers start together. Each calls its replica ``warmup_batches`` times and goes on until all
@@ -70,101 +61,118 @@ def measure(
     worker has measured too. So each measured batch runs beside a full load, first and last included.
 
     Args:
-        load: returns the i-th replica; called in this thread, one after the other.
+        load: returns the i-th replica. With several processes each child calls it for its own replicas,
+            so it must be picklable.
         example: the arguments of every call.
         workers: closed loops, one thread each; worker w drives replica ``w % replicas``.
-        replicas: loaded copies; one per worker when ``None``.
         batches_per_worker: measured batches per worker and round.
         warmup_batches: batches per worker before anything counts.
-        rounds: consecutive windows of ``batches_per_worker``.
-        cpus: for each worker, the CPUs that its thread may run on.
-        worker_context: entered once in each worker's thread, such as ``torch.inference_mode``.
+        stop: decides after each round whether it was the last.
+        options: replicas, processes, pinning and hooks.
         on_progress: called from this thread a few times a second.
 
     Raises:
-        WorkerFailed: a replica raised; the other workers have been stopped.
+        WorkerFailed: a replica raised or its process died; the other workers have been stopped.
         BadInput: a count below one, or more replicas than workers.
     """
-    replicas = workers if replicas is None else replicas
-    _check_counts(workers, replicas, batches_per_worker * rounds, warmup_batches)
-    loaded = [load(i) for i in range(replicas)]
-    stamps = np.empty((workers, rounds * batches_per_worker + 1), dtype=np.int64)
-    stamps.fill(0)  # touches every page now, not while a worker is on the clock
-    meet = WorkersMeet(workers)
-    team = [
-        Worker(
-            index=w,
-            replica=loaded[w % replicas],
-            example=example,
-            stamps=memoryview(stamps[w]),
-            warmup_batches=warmup_batches,
-            cpus=cpus[w] if cpus else None,
-            context=worker_context,
-            meet=meet,
-        )
-        for w in range(workers)
-    ]
-    with _quiet_collector():
-        _run_team(team, meet, lambda: _report(stamps, on_progress))
-    if meet.first_failure:
-        worker, cause = meet.first_failure
-        raise WorkerFailed(worker, worker % replicas, cause) from cause
-    return Stamps(stamps, rounds)
+    job = LoadJob(load, example, workers, warmup_batches, options)
+    _check_counts(job, batches_per_worker, stop)
+    board = Board.create(BoardShape(workers, batches_per_worker * stop.max_rounds))
+    board.targets[:] = board.shape.max_batches
+    watch = _Watch(board, batches_per_worker, stop, on_progress)
+    crew = ProcessCrew(job, board) if options.processes > 1 else ThreadCrew(job, board, tuple(range(workers)))
+    return _run(crew, board, watch)
 
 
-def _check_counts(workers: int, replicas: int, batches: int, warmup_batches: int) -> None:
-    counts = {"workers": workers, "replicas": replicas, "batches": batches, "warmup_batches": warmup_batches}
+def _check_counts(job: LoadJob, batches_per_worker: int, stop: StopRule) -> None:
+    counts = {
+        "workers": job.workers,
+        "replicas": job.replicas,
+        "processes": job.options.processes,
+        "batches_per_worker": batches_per_worker,
+        "warmup_batches": job.warmup_batches,
+        "rounds": stop.max_rounds,
+    }
     for name, count in counts.items():
         if count < 1:
             raise BadInput(name, count, "a whole number of at least 1")
-    if replicas > workers:
-        raise BadInput("replicas", replicas, f"at most one per worker ({workers}), or some would idle")
+    if job.replicas > job.workers:
+        raise BadInput(
+            "replicas", job.replicas, f"at most one per worker ({job.workers}), or some would idle"
+        )
+    if job.options.processes > job.replicas:
+        raise BadInput("processes", job.options.processes, f"at most one per replica ({job.replicas})")
 
 
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """No garbage collection while the clock runs: one pause would be some call's latency."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+def _run(crew: ThreadCrew | ProcessCrew, board: Board, watch: _Watch) -> LoadRun:
+    began = time.perf_counter()
     try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
-
-
-def _run_team(team: Sequence[Worker], meet: WorkersMeet, report: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=w.run, name=f"worker-{w.index}", daemon=True) for w in team]
-    try:
-        for thread in threads:
-            thread.start()
-        meet.start.wait()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(PROGRESS_INTERVAL_S)
-                report()
-    except threading.BrokenBarrierError:
-        pass  # a worker failed before the start; its cause is in ``meet``
+        crew.load()
+        before = crew.probe()
+        load_duration_s = time.perf_counter() - began
+        with quiet_collector():
+            crew.start()
+            watch.until_done(crew.check)
+            crew.join()
+        _raise_failure(crew)
+        return LoadRun(watch.stamps(), load_duration_s, before, crew.probe())
     except BaseException:
-        meet.stop()
+        board.stop()
         raise
     finally:
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+        crew.close()
 
 
-def _report(stamps: NDArray[np.int64], on_progress: Callable[[LoadProgress], None] | None) -> None:
-    if on_progress is None:
-        return
-    finished = np.count_nonzero(stamps[:, 1:], axis=1)
-    if not finished.all():
-        return  # still warming up
-    last_ns = stamps[np.arange(len(stamps)), finished]
-    rates = finished / ((last_ns - stamps[:, 0]) * 1e-9)
-    on_progress(
-        LoadProgress(int(finished.sum()), stamps.shape[0] * (stamps.shape[1] - 1), float(rates.sum()))
-    )
+def _raise_failure(crew: ThreadCrew | ProcessCrew) -> None:
+    if crew.failure:
+        raise crew.failure
+
+
+@dataclass
+class _Watch:
+    """The coordinator: gives the start, asks the stop rule after each round, reports progress."""
+
+    board: Board
+    batches_per_worker: int
+    stop: StopRule
+    on_progress: Callable[[LoadProgress], None] | None
+    rounds: int = 0
+    _next_report_s: float = 0.0
+
+    def until_done(self, check: Callable[[], None]) -> None:
+        """Return when all workers have measured, or the board was stopped."""
+        pause = threading.Event()
+        while not (self.board.ready.all() or self.board.stopped):
+            check()
+            pause.wait(WATCH_INTERVAL_S)
+        self.board.header[START_NS] = self.board.header[START_NS] or time.perf_counter_ns() + START_DELAY_NS
+        while not self.board.header[DONE]:
+            check()
+            self._look()
+            pause.wait(WATCH_INTERVAL_S)
+        if not self.board.stopped:
+            self._look(final=True)
+
+    def stamps(self) -> Stamps:
+        """The stamps of all finished rounds."""
+        return Stamps(self.board.stamps[:, : self.rounds * self.batches_per_worker + 1].copy(), self.rounds)
+
+    def _look(self, *, final: bool = False) -> None:
+        self.board.open_gates()
+        finished = [self.board.batches_finished(w) for w in range(self.board.shape.workers)]
+        rounds = min(finished) // self.batches_per_worker
+        if rounds > self.rounds:
+            self.rounds = rounds
+            if self.stop.enough(self.stamps()):
+                self.board.targets[:] = 0
+        self._report(finished, final=final)
+
+    def _report(self, finished: list[int], *, final: bool) -> None:
+        now_s = time.monotonic()
+        if self.on_progress is None or not all(finished) or (now_s < self._next_report_s and not final):
+            return
+        self._next_report_s = now_s + PROGRESS_INTERVAL_S
+        count = np.array(finished)
+        last_ns = self.board.stamps[np.arange(len(count)), count]
+        rate = float((count / ((last_ns - self.board.stamps[:, 0]) * 1e-9)).sum())
+        self.on_progress(LoadProgress(int(count.sum()), self.board.stamps[:, 1:].size, rate))

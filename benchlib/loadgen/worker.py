@@ -6,39 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from benchlib.loadgen.gate import Gate
+from benchlib.loadgen.board import DONE, START_NS, WARM, Board
+from benchlib.loadgen.job import LoadJob, Replica
+from benchlib.loadgen.native import load_extension
 
-Replica = Callable[..., Any]
-
-
-class WorkersMeet:
-    """What the workers of one run share: two gates and the first failure."""
-
-    def __init__(self, workers: int) -> None:
-        self.start = threading.Barrier(workers + 1)
-        self.warm = Gate(workers)
-        self.done = Gate(workers)
-        self.failed = False
-        self.first_failure: tuple[int, BaseException] | None = None
-        self._lock = threading.Lock()
-
-    def fail(self, worker: int, cause: BaseException) -> None:
-        """Remember the first failure and let every other worker leave its loop."""
-        with self._lock:
-            if self.first_failure is None:
-                self.first_failure = (worker, cause)
-        self.stop()
-
-    def stop(self) -> None:
-        """Let every worker leave its loop after the call it is in."""
-        self.failed = True
-        self.warm.force_open()
-        self.done.force_open()
-        self.start.abort()
+START_POLL_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -47,53 +22,74 @@ class Worker:
 
     index: int
     replica: Replica
-    example: tuple[Any, ...]
-    stamps: memoryview
-    """int64; entry 0 is the start of the first measured call, entry k the end of the k-th."""
-    warmup_batches: int
-    cpus: frozenset[int] | None
-    context: Callable[[], AbstractContextManager[Any]]
-    meet: WorkersMeet = field(repr=False)
+    job: LoadJob
+    board: Board
+    on_failure: Callable[[int, BaseException], None]
 
     def run(self) -> None:
         """Warm up, measure, and keep the load up until every other worker has measured too."""
         try:
-            if self.cpus:
-                os.sched_setaffinity(threading.get_native_id(), self.cpus)
-            with self.context():
-                self.meet.start.wait()
-                self._warm_up()
-                self._measure()
-                self._keep_busy()
-        except threading.BrokenBarrierError:
-            return
+            if self.job.options.cpus:
+                os.sched_setaffinity(threading.get_native_id(), self.job.options.cpus[self.index])
+            with self.job.options.worker_context():
+                self._wait_for_start()
+                if self.job.options.loop == "native":
+                    self._run_native()
+                else:
+                    self._run_python()
         except BaseException as cause:  # a replica may raise anything, SystemExit included
-            self.meet.fail(self.index, cause)
+            self.on_failure(self.index, cause)
+
+    def _wait_for_start(self) -> None:
+        self.board.ready[self.index] = 1
+        while not (start_ns := int(self.board.header[START_NS])):
+            time.sleep(START_POLL_S)
+        time.sleep(max(0.0, (start_ns - time.perf_counter_ns()) * 1e-9))
+
+    def _run_native(self) -> None:
+        load_extension().run_worker(
+            self.replica,
+            list(self.job.example),
+            self.board.addresses(self.index),
+            self.job.workers,
+            self.index,
+            self.job.warmup_batches,
+        )
+
+    def _run_python(self) -> None:
+        self._warm_up()
+        self._measure()
+        self._keep_busy()
 
     def _warm_up(self) -> None:
-        replica, example, gate = self.replica, self.example, self.meet.warm
-        for _ in range(self.warmup_batches):
-            if self.meet.failed:
+        replica, example, cells = self.replica, self.job.example, self.board.cells
+        for _ in range(self.job.warmup_batches):
+            if self.board.stopped:
                 return
             replica(*example)
-        gate.arrive()
-        while not gate.is_open:
+        self.board.arrive_warm(self.index)
+        while not cells[WARM]:
             replica(*example)
 
     def _measure(self) -> None:
         # One clock reading per call: the end of a call is the start of the next, so that a worker's
         # latencies add up to its wall time exactly and Little's law can be checked, not hoped for.
-        replica, example, stamps, meet = self.replica, self.example, self.stamps, self.meet
-        clock = time.perf_counter_ns
+        replica, example = self.replica, self.job.example
+        cells, stamps, target = (
+            self.board.cells,
+            self.board.row(self.index),
+            self.board.target_cell(self.index),
+        )
+        clock: Callable[[], Any] = time.perf_counter_ns
+        k = 0
         stamps[0] = clock()
-        for k in range(1, len(stamps)):
-            if meet.failed:
-                return
+        while k < cells[target]:
             replica(*example)
+            k += 1
             stamps[k] = clock()
-        meet.done.arrive()
+        self.board.arrive_done(self.index)
 
     def _keep_busy(self) -> None:
-        replica, example, gate = self.replica, self.example, self.meet.done
-        while not gate.is_open:
+        replica, example, cells = self.replica, self.job.example, self.board.cells
+        while not cells[DONE]:
             replica(*example)

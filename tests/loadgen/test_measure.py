@@ -6,12 +6,23 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchlib.errors import BadInput
-from benchlib.loadgen import LoadProgress, WorkerFailed, measure, summarise
+from benchlib.loadgen import (
+    Duration,
+    FixedRounds,
+    LoadOptions,
+    LoadProgress,
+    Precision,
+    Stamps,
+    WorkerFailed,
+    measure,
+    summarise,
+)
 
 
 class RecordingDevice:
@@ -37,7 +48,9 @@ class RecordingDevice:
 
 def test_stamps_agree_with_the_devices_own_log() -> None:
     device = RecordingDevice()
-    stamps = measure(device.load, (), workers=3, batches_per_worker=20, warmup_batches=5, rounds=2)
+    stamps = measure(
+        device.load, (), workers=3, batches_per_worker=20, warmup_batches=5, stop=FixedRounds(2)
+    ).stamps
 
     assert stamps.ns.shape == (3, 2 * 20 + 1)
     for worker, row in enumerate(stamps.ns):
@@ -52,7 +65,7 @@ def test_stamps_agree_with_the_devices_own_log() -> None:
 
 def test_every_measured_batch_runs_beside_a_full_load() -> None:
     device = RecordingDevice({0: 0.001, 1: 0.004})
-    stamps = measure(device.load, (), workers=2, batches_per_worker=30, warmup_batches=3)
+    stamps = measure(device.load, (), workers=2, batches_per_worker=30, warmup_batches=3).stamps
 
     for replica in (0, 1):
         ends = device.ends_of(replica)
@@ -63,15 +76,15 @@ def test_every_measured_batch_runs_beside_a_full_load() -> None:
 
 def test_rate_with_one_slow_replica_is_the_rate_while_all_were_busy() -> None:
     device = RecordingDevice({0: 0.002, 1: 0.002, 2: 0.002, 3: 0.008})
-    stamps = measure(device.load, (), workers=4, batches_per_worker=50)
+    stamps = measure(device.load, (), workers=4, batches_per_worker=50).stamps
     summary = summarise(stamps, batch_size=1)
 
     begin, end = stamps.ns[:, 0].max(), stamps.ns[:, -1].min()
     while_all_busy = sum(begin < e <= end for _r, _s, e in device.calls) / ((end - begin) * 1e-9)
-    assert summary.throughput_inf_per_s == pytest.approx(while_all_busy, rel=0.1)
+    assert summary.total.throughput_inf_per_s == pytest.approx(while_all_busy, rel=0.1)
     # A fixed count over the wall clock would report about half of it.
     wall_s = (stamps.ns[:, -1].max() - stamps.ns[:, 0].min()) * 1e-9
-    assert summary.throughput_inf_per_s > 1.4 * summary.batches / wall_s
+    assert summary.total.throughput_inf_per_s > 1.4 * summary.total.batches / wall_s
 
 
 def test_slow_first_calls_stay_out_of_the_figures() -> None:
@@ -84,9 +97,9 @@ def test_slow_first_calls_stay_out_of_the_figures() -> None:
 
         return replica
 
-    summary = summarise(measure(load, (), workers=2, batches_per_worker=40, warmup_batches=4), 1)
-    assert summary.latency.max_ms is not None
-    assert summary.latency.max_ms < 45
+    summary = summarise(measure(load, (), workers=2, batches_per_worker=40, warmup_batches=4).stamps, 1)
+    assert summary.total.latency.max_ms is not None
+    assert summary.total.latency.max_ms < 45
 
 
 def test_a_replica_that_dies_fails_the_run_and_is_named() -> None:
@@ -104,6 +117,7 @@ def test_a_replica_that_dies_fails_the_run_and_is_named() -> None:
     with pytest.raises(WorkerFailed, match=r"worker 2 on replica 2 .* status=5") as failure:
         measure(load, (), workers=4, batches_per_worker=1000)
     assert isinstance(failure.value.__cause__, RuntimeError)
+    assert "in replica" in failure.value.worker_traceback
     assert threading.active_count() == before, "the other workers must have been stopped"
 
 
@@ -114,7 +128,13 @@ def test_a_worker_that_cannot_start_fails_the_run() -> None:
         yield
 
     with pytest.raises(WorkerFailed, match="no inference mode"):
-        measure(RecordingDevice().load, (), workers=2, batches_per_worker=5, worker_context=broken)
+        measure(
+            RecordingDevice().load,
+            (),
+            workers=2,
+            batches_per_worker=5,
+            options=LoadOptions(worker_context=broken),
+        )
 
 
 def test_workers_share_replicas_evenly() -> None:
@@ -125,7 +145,7 @@ def test_workers_share_replicas_evenly() -> None:
         loaded.append(index)
         return device.load(index)
 
-    measure(load, (), workers=4, replicas=2, batches_per_worker=10)
+    measure(load, (), workers=4, batches_per_worker=10, options=LoadOptions(replicas=2))
     assert loaded == [0, 1]
     per_replica = [len(device.ends_of(replica)) for replica in (0, 1)]
     assert min(per_replica) >= 2 * 10
@@ -143,7 +163,7 @@ def test_workers_are_pinned() -> None:
 
     mine = os.sched_getaffinity(0)
     first = frozenset({min(mine)})
-    measure(load, (), workers=2, batches_per_worker=5, cpus=[first, first])
+    measure(load, (), workers=2, batches_per_worker=5, options=LoadOptions(cpus=[first, first]))
     assert seen == {0: set(first), 1: set(first)}
     assert os.sched_getaffinity(0) == mine
 
@@ -158,16 +178,62 @@ def test_progress_reports_the_running_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "field"),
+    ("settings", "field"),
     [
         ({"workers": 0}, "workers"),
-        ({"workers": 2, "replicas": 3}, "replicas"),
-        ({"workers": 2, "rounds": 0}, "batches"),
+        ({"workers": 2, "options": LoadOptions(replicas=3)}, "replicas"),
+        ({"workers": 2, "options": LoadOptions(processes=3)}, "processes"),
+        ({"workers": 2, "stop": FixedRounds(0)}, "rounds"),
+        ({"workers": 2, "batches_per_worker": 0}, "batches_per_worker"),
         ({"workers": 2, "warmup_batches": 0}, "warmup_batches"),
     ],
 )
-def test_impossible_counts_are_refused_before_anything_is_loaded(counts: dict[str, int], field: str) -> None:
+def test_impossible_counts_are_refused_before_anything_is_loaded(
+    settings: dict[str, Any], field: str
+) -> None:
     loaded: list[int] = []
     with pytest.raises(BadInput, match=field):
-        measure(loaded.append, (), **counts)  # type: ignore[arg-type]
+        measure(loaded.append, (), **settings)  # type: ignore[arg-type]
     assert loaded == []
+
+
+def test_a_run_by_duration_ends_at_the_first_round_past_it() -> None:
+    device = RecordingDevice(0.001)
+    stamps = measure(device.load, (), workers=2, batches_per_worker=20, stop=Duration(0.3)).stamps
+
+    measured_s = (stamps.ns[:, -1] - stamps.ns[:, 0]) * 1e-9
+    assert measured_s.min() >= 0.3
+    assert (measured_s - stamps.rounds**-1 * measured_s).min() < 0.3, (
+        "one round less would have been too short"
+    )
+
+
+def test_a_run_by_precision_goes_on_until_the_interval_is_narrow() -> None:
+    rng = np.random.default_rng(7)
+
+    def load(_index: int):
+        pace_s = iter(np.repeat(rng.choice([0.001, 0.002], 4000), 10))
+        return lambda: time.sleep(next(pace_s))
+
+    stop = Precision(relative_half_width=0.1, min_rounds=4, max_rounds=200)
+    stamps = measure(load, (), workers=2, batches_per_worker=10, stop=stop).stamps
+
+    assert 4 < stamps.rounds < 200
+    assert stop.enough(stamps)
+    assert not stop.enough(Stamps(stamps.ns[:, : 10 * 4 + 1], 4)), "four rounds would have told too little"
+
+
+def test_the_probe_sees_every_replica_before_and_after() -> None:
+    calls = [0, 0, 0]
+
+    def load(index: int):
+        def replica(step: int) -> int:
+            calls[index] += step
+            return calls[index]
+
+        return replica
+
+    options = LoadOptions(probe=lambda replica, example: replica(*example))
+    run = measure(load, (1,), workers=3, batches_per_worker=10, warmup_batches=1, options=options)
+    assert run.probes_before == {0: 1, 1: 1, 2: 1}
+    assert all(run.probes_after[i] == calls[i] >= 12 for i in range(3))

@@ -23,10 +23,10 @@ def stamps_of(latencies_ms: list[list[float]], rounds: int = 1) -> Stamps:
 def test_throughput_is_the_sum_of_the_workers_rates() -> None:
     summary = summarise(stamps_of([[1.0] * 10, [2.0] * 10]), batch_size=4)
 
-    assert summary.batches == 20
-    assert summary.inferences == 80
-    assert summary.throughput_inf_per_s == pytest.approx(4 * (1000 + 500))
-    assert summary.duration_s == pytest.approx(80 / 6000)
+    assert summary.total.batches == 20
+    assert summary.total.inferences == 80
+    assert summary.total.throughput_inf_per_s == pytest.approx(4 * (1000 + 500))
+    assert summary.total.duration_s == pytest.approx(80 / 6000)
     assert summary.worker_batches_per_s == pytest.approx((1000, 500))
 
 
@@ -35,7 +35,7 @@ def test_rounds_cut_the_run_without_losing_a_batch() -> None:
 
     assert [r.throughput_inf_per_s for r in summary.rounds] == pytest.approx([2000, 1000])
     assert [r.latency.p50_ms for r in summary.rounds] == pytest.approx([1, 2])
-    assert sum(r.batches for r in summary.rounds) == summary.batches
+    assert sum(r.batches for r in summary.rounds) == summary.total.batches
 
 
 def test_percentiles_of_a_known_distribution() -> None:
@@ -70,6 +70,6 @@ def test_littles_law_holds_for_workers_of_one_pace(rows: list[list[int]], batch_
     same_pace = [sorted(rows[0])] * len(rows)
     summary = summarise(stamps_of(same_pace, rounds=2), batch_size)
 
-    assert summary.latency.mean_ms is not None
-    in_flight = summary.throughput_inf_per_s / batch_size * summary.latency.mean_ms * 1e-3
+    assert summary.total.latency.mean_ms is not None
+    in_flight = summary.total.throughput_inf_per_s / batch_size * summary.total.latency.mean_ms * 1e-3
     assert in_flight == pytest.approx(len(rows))

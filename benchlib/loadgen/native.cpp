@@ -1,0 +1,80 @@
+// A worker's closed loop without the interpreter: the same board, clock and phases as worker.py.
+//
+// Called from an ordinary Python thread, it gives the interpreter's lock back until the worker has finished.
+
+#include <time.h>
+
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/python/pybind_utils.h>
+
+namespace {
+
+using Cell = std::atomic<int64_t>;
+static_assert(sizeof(Cell) == sizeof(int64_t), "the board's cells are plain 64-bit integers");
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+int64_t read(const int64_t* cell) {
+  return reinterpret_cast<const Cell*>(cell)->load(std::memory_order_relaxed);
+}
+
+void write(int64_t* cell, int64_t value) {
+  reinterpret_cast<Cell*>(cell)->store(value, std::memory_order_seq_cst);
+}
+
+void arrive(int64_t* arrivals, int64_t workers, int64_t worker, int64_t* gate) {
+  write(arrivals + worker, 1);
+  for (int64_t w = 0; w < workers; ++w) {
+    if (reinterpret_cast<Cell*>(arrivals + w)->load(std::memory_order_seq_cst) == 0) return;
+  }
+  write(gate, 1);
+}
+
+}  // namespace
+
+// Everything after the start instant: warm up, measure, keep busy. Returns when the done gate is open.
+void run_worker(py::object replica, std::vector<at::Tensor> example, std::vector<int64_t> addresses,
+                int64_t workers, int64_t worker, int64_t warmup_batches) {
+  auto module = torch::jit::as_module(replica);
+  if (!module) throw std::invalid_argument("the native loop drives TorchScript modules only");
+  auto forward = module->get_method("forward");
+  std::vector<int64_t*> at_;
+  for (auto address : addresses) at_.push_back(reinterpret_cast<int64_t*>(address));
+  int64_t *warm_gate = at_[0], *done_gate = at_[1], *warm = at_[2], *done = at_[3], *target = at_[4],
+          *stamps = at_[5];
+
+  py::gil_scoped_release no_gil;
+  c10::InferenceMode inference_mode;
+  std::vector<c10::IValue> inputs(example.begin(), example.end());
+  auto call = [&] {
+    std::vector<c10::IValue> stack(inputs);
+    forward(std::move(stack));
+  };
+
+  for (int64_t i = 0; i < warmup_batches && !read(warm_gate); ++i) call();
+  arrive(warm, workers, worker, warm_gate);
+  while (!read(warm_gate)) call();
+
+  int64_t k = 0;
+  write(stamps, now_ns());
+  while (k < read(target)) {
+    call();
+    write(stamps + ++k, now_ns());
+  }
+  arrive(done, workers, worker, done_gate);
+  while (!read(done_gate)) call();
+}
+
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
+  m.def("run_worker", &run_worker, "Drive one TorchScript replica without holding the interpreter's lock.");
+}
