@@ -1,0 +1,93 @@
+"""Intervals for what was measured: nonparametric ones for percentiles, batch means for rates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+
+# Student's t for a two-sided 95 % interval by degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
+_T_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+_T_95_BEYOND = 1.960
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its two-sided 95 % confidence limits, all in the value's own unit."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half of the interval's width over the value."""
+        return (self.high - self.low) / 2 / self.value
+
+
+def samples_needed(percent: float) -> int:
+    """The fewest samples that bound a percentile from both sides at 95 %.
+
+    The largest of n samples lies above the percentile with probability ``1 - p**n``, the smallest below it
+    with ``1 - (1 - p)**n``; each side may fail in 2.5 % of cases.
+    """
+    p = percent / 100
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
+
+
+def percentile_interval(ascending: NDArray[np.float64], percent: float) -> Interval | None:
+    """A percentile of sorted samples with its distribution-free interval, or ``None`` for too few samples.
+
+    The limits are order statistics: the number of samples below the true percentile is binomial
+    (Hahn, Meeker and Escobar, Statistical Intervals, 2nd ed., 5.2). Samples are taken as independent.
+    """
+    n, p = ascending.size, percent / 100
+    if n < samples_needed(percent):
+        return None
+    low, high = _order_limits(n, p)
+    return Interval(float(np.percentile(ascending, percent)), float(ascending[low]), float(ascending[high]))
+
+
+def _order_limits(n: int, p: float) -> tuple[int, int]:
+    """Zero-based indices of the order statistics that enclose the p-quantile at 95 %."""
+    counts, cumulative = _binomial_near_its_mode(n, p)
+    tail = (1 - CONFIDENCE) / 2
+    # Largest l with P(B < l) <= tail: at least l samples lie below the quantile in all but `tail` of cases.
+    low = int(counts[np.searchsorted(cumulative, tail, side="right")])
+    high = int(counts[np.searchsorted(cumulative, 1 - tail, side="left")]) + 1
+    return max(low - 1, 0), min(high - 1, n - 1)
+
+
+def _binomial_near_its_mode(n: int, p: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts within ten standard deviations of the mode, and the cumulative probability at each."""
+    reach = int(10 * math.sqrt(n * p * (1 - p))) + 10
+    counts = np.arange(max(0, int(n * p) - reach), min(n, int(n * p) + reach) + 1)
+    steps = np.log((n - counts[:-1]) / (counts[:-1] + 1) * (p / (1 - p)))
+    first = int(counts[0])
+    log_first = (
+        math.lgamma(n + 1) - math.lgamma(first + 1) - math.lgamma(n - first + 1)
+        + first * math.log(p) + (n - first) * math.log(1 - p)
+    )  # fmt: skip
+    log_pmf = log_first + np.concatenate([[0.0], np.cumsum(steps)])
+    return counts, np.cumsum(np.exp(log_pmf))
+
+
+def mean_interval(values: NDArray[np.float64]) -> Interval | None:
+    """The mean of one value per round with its Student interval, or ``None`` for a single round.
+
+    Rounds serve as batches of the method of batch means (Law, Simulation Modeling and Analysis, 5th ed.,
+    9.5.3): samples inside a round may depend on each other as they like, only whole rounds are compared.
+    """
+    n = values.size
+    if n < 2:
+        return None
+    t = _T_95[n - 2] if n - 2 < len(_T_95) else _T_95_BEYOND
+    mean, half = float(values.mean()), float(t * values.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half)
