@@ -1,0 +1,50 @@
+"""`bench report`: the comparison table of a sweep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchlib.errors import BadInput, BenchError
+from benchlib.report.render import Format, render
+from benchlib.report.terminal import open_console, print_comparison
+from benchlib.settings import Settings
+from benchlib.store.database import open_repository
+
+
+def report(
+    sweep: Annotated[
+        str | None, typer.Argument(help="Run id, or the beginning of a sweep id. Default: the latest sweep.")
+    ] = None,
+    fmt: Annotated[
+        Format,
+        typer.Option("--format", help="csv and md hold the table's digits, json holds full precision."),
+    ] = "terminal",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file, not to the screen.")
+    ] = None,
+) -> None:
+    """Print the comparison table of a sweep, with its throughput peak marked."""
+    if output is not None:
+        _check_writable(output)
+    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    sweep_id = repository.find_sweep(sweep) if sweep is not None else repository.latest_sweep_id()
+    if sweep_id is None:
+        raise BenchError(
+            "no sweep is stored yet: start one with `bench demo`, or read a table with `bench import`"
+        )
+    comparison = repository.comparison(sweep_id)
+    if output is not None:
+        output.write_text(render(comparison, fmt), encoding="utf-8")
+    elif fmt == "terminal":
+        print_comparison(comparison, open_console())
+    else:
+        sys.stdout.write(render(comparison, fmt))
+
+
+def _check_writable(output: Path) -> None:
+    if output.is_dir() or not output.parent.is_dir():
+        raise BadInput("--output", str(output), "a file in a directory that exists")
