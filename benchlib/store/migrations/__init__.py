@@ -1,0 +1,1 @@
+"""The schema's history; `benchlib.store.migrate` walks along it."""

@@ -1,0 +1,122 @@
+"""From a record to the values of its row."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
+from benchlib.results import CompileResult, Environment, Failure, Measurement, Round
+
+Values = dict[str, Any]
+"""Column name to value; never leaves `benchlib.store`."""
+
+ENVIRONMENT_NAMESPACE = uuid.UUID("5d0f2b0e-0c0b-5c57-9a2f-3c7d1e6b8a44")
+
+
+def environment_id_of(environment: Environment) -> uuid.UUID:
+    """The same for equal environments, also after a field is added that older ones lack."""
+    known = environment.model_dump(exclude_none=True)
+    return uuid.uuid5(ENVIRONMENT_NAMESPACE, json.dumps(known, sort_keys=True))
+
+
+def environment_values(environment: Environment) -> Values:
+    """All fields under their own names."""
+    return {"environment_id": environment_id_of(environment), **_storable(environment.model_dump())}
+
+
+def sweep_values(sweep: SweepRecord) -> Values:
+    """What was asked, ``auto`` as NULL where the column is a number."""
+    spec = sweep.spec
+    asked = {
+        **spec.model_dump(exclude={"model", "load"}),
+        **spec.load.model_dump(),
+        "model": spec.model.name,
+        "model_revision": spec.model.revision,
+        "sequence_length": spec.model.sequence_length,
+        "seed": spec.model.seed,
+        "replicas": None if spec.load.replicas == "auto" else spec.load.replicas,
+        "workers": None if spec.load.workers == "auto" else spec.load.workers,
+    }
+    return _storable({**asked, **sweep.model_dump(exclude={"kind", "spec"})})
+
+
+def compilation_values(record: CompilationRecord) -> Values:
+    """The attempt's row: that of an artifact, or that of a failure."""
+    return _storable(
+        {
+            **record.model_dump(include={"batch_size", "attempt", "recorded_at"}),
+            "sweep_id": record.sweep.sweep_id,
+            "status": "failed" if record.result is None else "ok",
+            "warnings": (),
+            **(_artifact_values(record.result) if record.result else {}),
+            **(_failure_values(record.failure) if record.failure else {}),
+        }
+    )
+
+
+def measurement_values(record: MeasurementRecord) -> Values:
+    """The attempt's row: that of a measurement, or that of a failure."""
+    return _storable(
+        {
+            **record.model_dump(include={"batch_size", "scenario", "attempt", "recorded_at"}),
+            "sweep_id": record.sweep.sweep_id,
+            "status": "failed",
+            "checks": (),
+            "warnings": (),
+            **(_result_values(record.result) if record.result else {}),
+            **(_failure_values(record.failure) if record.failure else {}),
+        }
+    )
+
+
+def round_values(measured: Round) -> Values:
+    """The round's row, without the measurement's key."""
+    own = measured.model_dump(exclude={"index", "latency"})
+    return {"round_index": measured.index, **own, **measured.latency.model_dump()}
+
+
+def _artifact_values(result: CompileResult) -> Values:
+    artifact = {f"artifact_{name}": value for name, value in result.artifact.model_dump().items()}
+    own = result.model_dump(exclude={"format_version", "batch_size", "artifact", "environment"})
+    return {**own, **artifact, "environment_id": environment_id_of(result.environment)}
+
+
+def _result_values(result: Measurement) -> Values:
+    nested = {"latency", "rounds", "environment"}
+    own = result.model_dump(exclude={"format_version", "batch_size", "scenario", *nested})
+    return {
+        **own,
+        **result.latency.model_dump(),
+        "status": "ok" if result.valid else "invalid",
+        "environment_id": environment_id_of(result.environment),
+    }
+
+
+def _failure_values(failure: Failure) -> Values:
+    return {
+        "failure_kind": failure.kind,
+        "failure_message": failure.message,
+        "failure_log_tail": failure.log_tail,
+    }
+
+
+def _storable(values: Values) -> Values:
+    return {name: _storable_value(value) for name, value in values.items()}
+
+
+def _storable_value(value: object) -> object:
+    """The value as PostgreSQL takes it: no NUL in text, lists for tuples, a zone for every time."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            return _storable(value)
+        case tuple():
+            return [_storable_value(item) for item in value]
+        case datetime(tzinfo=None):
+            return value.replace(tzinfo=UTC)
+        case _:
+            return value

@@ -1,0 +1,206 @@
+"""Results on disk before the database is tried, so that none depends on it being there.
+
+One file per record: a line with the checksum, then the record as JSON. A file appears whole or not at all and
+goes when the database has committed it. Several processes may write and replay at once: at worst a record is
+brought in twice, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from benchlib.errors import BadInput, BenchError
+from benchlib.records import MeasurementRecord, Record, SweepRecord, started_at
+from benchlib.store.errors import DatabaseUnreachable, RecordRejected
+from benchlib.store.repository import Repository
+
+log = logging.getLogger(__name__)
+
+HEADER = b"bench-spool 1 sha256 "
+"""Begins every file; its number is the version of this format."""
+
+RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+class Damaged(BenchError):
+    """A spooled file does not hold what was written."""
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A file that can never be brought in as it is."""
+
+    path: Path
+    """Where it lies now, beside a ``.reason`` file."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """What a replay did."""
+
+    replayed: int
+    poisoned: tuple[Poisoned, ...]
+    remaining: int
+    stopped_by: DatabaseUnreachable | None = None
+    """Why records remain."""
+
+
+class Spool:
+    """A directory of records that the database has not confirmed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def poisoned_directory(self) -> Path:
+        """Files that were set aside, each with its reason."""
+        return self.directory / "poisoned"
+
+    def pending(self) -> tuple[Path, ...]:
+        """The files that wait, oldest record first."""
+        return tuple(sorted(self.directory.glob("[!.]*.json")))
+
+    def write(self, record: Record) -> Path:
+        """Put the record on disk and return its file; a record of the same attempt is replaced.
+
+        Raises:
+            BenchError: the directory does not take it, for instance because the disk is full.
+        """
+        name = _name_of(record)
+        content = record.model_dump_json().encode()
+        digest = hashlib.sha256(content).hexdigest().encode()
+        try:
+            path = self._publish(name, HEADER + digest + b"\n" + content + b"\n")
+        except OSError as error:
+            raise BenchError(
+                f"the result could not be kept in {self.directory}: {error.strerror}; "
+                "make room or permit writing there, then run it again"
+            ) from error
+        _, _, identity = name.partition("-")
+        for older in self.pending():
+            if older.name < name and older.name.endswith(f"-{identity}"):
+                older.unlink(missing_ok=True)
+        return path
+
+    def read(self, path: Path) -> Record:
+        """The record in a file.
+
+        Raises:
+            Damaged: the file was cut or changed, or holds no record of this version.
+        """
+        header, _, content = path.read_bytes().partition(b"\n")
+        content = content.removesuffix(b"\n")
+        if header != HEADER + hashlib.sha256(content).hexdigest().encode():
+            raise Damaged("the checksum does not match: the file was cut or changed")
+        try:
+            return RECORD.validate_json(content)
+        except ValidationError as error:
+            complaint = BadInput.from_validation(error)
+            raise Damaged(f"it holds no record of this version: {complaint}") from error
+
+    def replay(self, repository: Repository) -> ReplayReport:
+        """Bring in what waits, oldest first; set aside what can never be brought in.
+
+        Stops at the first sign that the database is away, and keeps the rest.
+        """
+        replayed = 0
+        poisoned: list[Poisoned] = []
+        stopped_by = None
+        for path in self.pending():
+            try:
+                repository.record(self.read(path))
+            except FileNotFoundError:
+                continue  # another replay was faster
+            except (Damaged, RecordRejected) as error:
+                poisoned.append(self.set_aside(path, str(error)))
+            except DatabaseUnreachable as error:
+                stopped_by = error
+                break
+            else:
+                path.unlink(missing_ok=True)
+                replayed += 1
+        return ReplayReport(replayed, tuple(poisoned), len(self.pending()), stopped_by)
+
+    def set_aside(self, path: Path, reason: str) -> Poisoned:
+        """Move a file to where no replay looks, with the reason beside it."""
+        self.poisoned_directory.mkdir(exist_ok=True)
+        target = self.poisoned_directory / path.name
+        target.with_suffix(".reason").write_text(f"{reason}\n")
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(target)
+        log.error("set aside %s: %s", target, reason)
+        return Poisoned(target, reason)
+
+    def _publish(self, name: str, content: bytes) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # The leading dot hides it from `pending`.
+        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self.directory)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            path = Path(temporary).replace(self.directory / name)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_directory(self.directory)
+        return path
+
+
+def store_record(record: Record, spool: Spool, repository: Repository | None) -> bool:
+    """Keep a record: on disk first, then in the database, then no longer on disk.
+
+    Returns whether the database has it. ``False``, also for no ``repository``: it stays in the spool.
+
+    Raises:
+        RecordRejected: the record breaks a rule of the tables; it has been set aside.
+        BenchError: the spool does not take it.
+    """
+    path = spool.write(record)
+    if repository is None:
+        return False
+    try:
+        repository.record(record)
+    except DatabaseUnreachable as error:
+        log.warning("%s; the result waits in %s for `bench db replay`", error, path)
+        return False
+    except RecordRejected as error:
+        spool.set_aside(path, str(error))
+        raise
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _name_of(record: Record) -> str:
+    """Sorts by time, tells a person what it is, and is the same for every write of the same record."""
+    sweep = record if isinstance(record, SweepRecord) else record.sweep
+    subject: tuple[object, ...] = (record.kind, sweep.sweep_id)
+    label: str = record.kind
+    if not isinstance(record, SweepRecord):
+        subject += (record.batch_size, record.attempt)
+        label += f"-{record.batch_size}"
+    if isinstance(record, MeasurementRecord):
+        subject += (record.scenario,)
+    digest = hashlib.sha256(repr(subject).encode()).hexdigest()[:20]
+    return f"{started_at(record).astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{label}-{digest}.json"
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename in ``directory`` survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

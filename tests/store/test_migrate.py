@@ -1,0 +1,128 @@
+"""The migrations lead to the model's schema and back, and the SQL scripts say the same."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from benchlib.errors import BenchError
+from benchlib.settings import PROJECT_ROOT
+from benchlib.store.embedded_postgres import EmbeddedPostgres, binary
+from benchlib.store.migrate import (
+    VERSION_TABLE,
+    current_revision,
+    downgrade,
+    head_revision,
+    rendered,
+    upgrade,
+)
+from benchlib.store.repository import Repository
+from benchlib.store.tables import Base
+from tests.store import samples
+
+
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[Engine]:
+    engine = create_engine(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+def schema_of(server: EmbeddedPostgres, engine: Engine) -> str:
+    """Everything that pg_dump knows of the database's own tables."""
+    where = ["-h", str(server.socket_dir), "-U", "postgres", "-d", str(engine.url.database)]
+    command = [binary("pg_dump"), "--schema-only", "--no-owner", "--exclude-table", VERSION_TABLE, *where]
+    dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", dump, flags=re.MULTILINE)
+
+
+def drop_view(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP VIEW comparison_table"))
+
+
+def test_up_down_and_up_again_with_rows_in_between(empty: Engine) -> None:
+    assert current_revision(empty) is None
+    upgrade(empty)
+    Repository(empty).record(samples.measurement())
+    downgrade(empty, "base")
+    assert inspect(empty).get_table_names() == [VERSION_TABLE]
+    assert current_revision(empty) is None
+    upgrade(empty)
+    Repository(empty).record(samples.measurement())
+    assert current_revision(empty) == head_revision()
+
+
+def test_an_upgrade_that_has_nothing_to_do_keeps_the_rows(empty: Engine) -> None:
+    upgrade(empty)
+    Repository(empty).record(samples.measurement())
+    upgrade(empty)
+    assert Repository(empty).latest_sweep_id() == samples.sweep().sweep_id
+
+
+def test_upgrades_at_the_same_time_wait_for_each_other(empty: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [empty] * 4))
+    assert current_revision(empty) == head_revision()
+
+
+def test_tables_of_a_newer_version_are_left_alone(empty: Engine) -> None:
+    upgrade(empty)
+    with empty.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(BenchError, match="newer version's, 9999"):
+        upgrade(empty)
+
+
+def test_airflow_may_keep_its_tables_beside_ours(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num text)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('airflows-own')"))
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "airflows-own"
+
+
+def test_alembic_finds_no_difference_to_the_model(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_constraints_and_comments_are_the_models_too(
+    postgres: EmbeddedPostgres, engine: Engine, empty: Engine
+) -> None:
+    Base.metadata.create_all(empty)
+    drop_view(engine)
+    assert schema_of(postgres, engine) == schema_of(postgres, empty)
+
+
+def test_every_table_and_column_says_what_it_is() -> None:
+    silent = [
+        str(column) for table in Base.metadata.sorted_tables for column in table.columns if not column.comment
+    ]
+    assert silent == []
+    assert [table.name for table in Base.metadata.sorted_tables if not table.comment] == []
+
+
+def test_the_committed_scripts_are_those_that_the_migrations_render() -> None:
+    directory = PROJECT_ROOT / "sql"
+    committed = {name: (directory / name).read_text() for name in rendered()}
+    assert committed == rendered(), "run `python -m benchlib.store.migrate sql`"
+
+
+def test_the_script_alone_makes_the_same_database(
+    postgres: EmbeddedPostgres, engine: Engine, empty: Engine
+) -> None:
+    script = str(PROJECT_ROOT / "sql" / "schema.sql")
+    run = postgres.psql(str(empty.url.database), "-qX", "-v", "ON_ERROR_STOP=1", "-f", script)
+    subprocess.run(run, check=True, capture_output=True)
+    assert schema_of(postgres, empty) == schema_of(postgres, engine)
+    assert current_revision(empty) == head_revision()

@@ -1,0 +1,324 @@
+"""Records arrive once and whole, and a sweep reads as one table however many attempts it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+
+from benchlib.errors import BadInput
+from benchlib.records import sweep_id_of
+from benchlib.store import DatabaseUnreachable, RecordRejected
+from benchlib.store.repository import Repository
+from benchlib.store.tables import Base, MeasurementRow
+from tests.store import samples
+
+SWEEP_ID = samples.sweep().sweep_id
+
+
+@pytest.fixture
+def repository(engine: Engine) -> Repository:
+    return Repository(engine)
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        return {
+            name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in Base.metadata.tables.items()
+        }
+
+
+def test_a_measurement_is_stored_with_its_sweep_environment_and_rounds(repository: Repository) -> None:
+    repository.record(samples.measurement())
+    assert counts(repository.engine) == {
+        "environment": 1,
+        "sweep": 1,
+        "compilation": 0,
+        "measurement": 1,
+        "round": 2,
+    }
+    with repository.engine.connect() as connection:
+        row = connection.execute(select(MeasurementRow.__table__)).one()
+    assert (row.status, row.batches, row.throughput_inf_per_s) == ("ok", 12000, 12649.572)
+    assert (row.p50_ms, row.p90_ms, row.p99_ms, row.samples) == (0.939, None, 0.990, 12000)
+    assert row.started_at == samples.NOON
+    assert row.checks == [samples.LITTLE.model_dump()]
+
+
+@pytest.mark.parametrize("record", [samples.sweep(), samples.compilation(), samples.measurement()])
+def test_writing_a_record_again_changes_nothing(repository: Repository, record: Any) -> None:
+    repository.record(record)
+    before = counts(repository.engine)
+    repository.record(record)
+    assert counts(repository.engine) == before
+
+
+def test_equal_environments_share_a_row_and_another_host_has_its_own(repository: Repository) -> None:
+    repository.record(samples.compilation())
+    repository.record(samples.measurement())
+    assert counts(repository.engine)["environment"] == 1
+    elsewhere = samples.HOST.model_copy(update={"host": "host-b"})
+    repository.record(samples.measurement(attempt=2, result=samples.measured(environment=elsewhere)))
+    assert counts(repository.engine)["environment"] == 2
+
+
+def test_many_workers_may_write_the_same_sweep_at_once(repository: Repository) -> None:
+    records = [samples.measurement(batch_size) for batch_size in (1, 2, 3, 4)] * 2
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(repository.record, records))
+    assert counts(repository.engine)["sweep"] == 1
+    assert counts(repository.engine)["measurement"] == 4
+    assert counts(repository.engine)["round"] == 8
+
+
+def test_a_later_record_of_an_attempt_replaces_the_earlier_one_whole(repository: Repository) -> None:
+    repository.record(samples.measurement())
+    later = samples.NOON + timedelta(hours=1)
+    repository.record(samples.measurement(failure=samples.failure(), recorded_at=later))
+    assert counts(repository.engine)["round"] == 0
+    (row, _) = repository.comparison(SWEEP_ID).rows
+    assert (row.status, row.throughput_inf_per_s) == ("failed", None)
+
+
+def test_an_earlier_record_of_an_attempt_that_comes_late_changes_nothing(repository: Repository) -> None:
+    later = samples.NOON + timedelta(hours=1)
+    repository.record(samples.measurement(recorded_at=later))
+    repository.record(samples.measurement(failure=samples.failure(), recorded_at=samples.NOON))
+    assert repository.comparison(SWEEP_ID).rows[0].status == "ok"
+    assert counts(repository.engine)["round"] == 2
+
+
+def test_a_record_that_breaks_a_rule_leaves_nothing_behind(repository: Repository) -> None:
+    rounds = samples.measured().rounds
+    odd = rounds[1].model_copy(update={"throughput_inf_per_s": 1.0})
+    broken = samples.measured(rounds=(rounds[0], odd))
+    with pytest.raises(RecordRejected, match="ck_round_throughput_matches_duration"):
+        repository.record(samples.measurement(result=broken))
+    assert set(counts(repository.engine).values()) == {0}
+
+
+def test_one_run_under_two_sweep_ids_is_refused(repository: Repository) -> None:
+    repository.record(samples.sweep())
+    with pytest.raises(RecordRejected, match="run run-1 of inf2_batch_sweep is stored under another"):
+        repository.record(samples.sweep(sweep_id=sweep_id_of("inf2_batch_sweep", "another")))
+
+
+def test_a_record_with_neither_result_nor_failure_is_refused(repository: Repository) -> None:
+    with pytest.raises(RecordRejected, match="ck_measurement_failed_has_reason"):
+        repository.record(samples.measurement(result=None))
+
+
+def test_a_record_with_both_result_and_failure_is_refused(repository: Repository) -> None:
+    with pytest.raises(RecordRejected):
+        repository.record(samples.measurement(result=samples.measured(), failure=samples.failure()))
+
+
+def test_what_a_crashing_process_printed_is_kept_even_with_nul_in_it(repository: Repository) -> None:
+    crash = samples.failure("It crashed\0.", log_tail=("ok", "garbage \0\0"))
+    repository.record(samples.measurement(failure=crash))
+    with repository.engine.connect() as connection:
+        tail = connection.scalar(select(MeasurementRow.failure_log_tail))
+    assert tail == ["ok", "garbage \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_time_without_a_zone_is_utc(repository: Repository) -> None:
+    with repository.engine.begin() as connection:
+        name = connection.scalar(select(func.current_database()))
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'"))
+    repository.engine.dispose()
+    naive = samples.measured(started_at=samples.NOON.replace(tzinfo=None))
+    repository.record(samples.measurement(result=naive))
+    with repository.engine.connect() as connection:
+        started_at = connection.scalar(select(MeasurementRow.started_at))
+    assert started_at is not None
+    assert started_at.astimezone(UTC) == samples.NOON
+
+
+# The comparison.
+
+
+def test_rows_ascend_by_batch_size_and_carry_the_figures(repository: Repository) -> None:
+    repository.record(samples.measurement(2))
+    repository.record(samples.measurement(1))
+    comparison = repository.comparison(SWEEP_ID)
+    assert [row.batch_size for row in comparison.rows] == [1, 2]
+    row = comparison.rows[0]
+    assert (row.filename, row.status, row.reason) == ("model_batch_size_1.pt", "ok", "")
+    assert (row.batches, row.inferences, row.workers, row.replicas) == (12000, 12000, 12, 12)
+    assert (row.duration_s, row.throughput_inf_per_s) == (pytest.approx(0.949, abs=0.0005), 12649.572)
+    assert (row.p50_ms, row.p95_ms, row.p99_ms) == (0.939, 0.974, 0.990)
+
+
+def test_the_head_says_what_was_measured_on_what(repository: Repository) -> None:
+    repository.record(samples.measurement())
+    comparison = repository.comparison(SWEEP_ID)
+    assert (comparison.model, comparison.sequence_length) == ("bert-base-uncased", 128)
+    assert (comparison.backend, comparison.precision) == ("cpu", "fp32")
+    assert (comparison.device, comparison.hardware, comparison.instance_type) == ("Test CPU", False, None)
+    assert (comparison.label, comparison.origin) == ("first", "dag")
+    assert comparison.created_at == samples.NOON
+
+
+def test_one_row_of_a_stand_in_keeps_the_sweep_from_passing_for_an_accelerators(
+    repository: Repository,
+) -> None:
+    real = samples.HOST.model_copy(update={"hardware": True, "device": "Inferentia2"})
+    repository.record(samples.measurement(1, result=samples.measured(1, environment=real)))
+    assert repository.comparison(SWEEP_ID).hardware is True
+    repository.record(samples.measurement(2))
+    comparison = repository.comparison(SWEEP_ID)
+    assert (comparison.hardware, comparison.device) == (False, "Inferentia2, Test CPU")
+
+
+def test_the_latest_attempt_counts(repository: Repository) -> None:
+    repository.record(samples.measurement(attempt=2, result=samples.measured(throughput_inf_per_s=13000.0)))
+    repository.record(samples.measurement(attempt=1))
+    assert repository.comparison(SWEEP_ID).rows[0].throughput_inf_per_s == 13000.0
+
+
+def test_an_ok_attempt_beats_a_later_failure(repository: Repository) -> None:
+    repository.record(samples.measurement(attempt=1))
+    repository.record(samples.measurement(attempt=2, failure=samples.failure()))
+    assert repository.comparison(SWEEP_ID).rows[0].status == "ok"
+
+
+def test_without_an_ok_attempt_the_latest_says_why(repository: Repository) -> None:
+    repository.record(samples.measurement(attempt=1, failure=samples.failure("First.")))
+    repository.record(samples.measurement(attempt=2, failure=samples.failure("Second.")))
+    row = repository.comparison(SWEEP_ID).rows[0]
+    assert (row.status, row.reason, row.batches, row.p50_ms) == ("failed", "Second.", None, None)
+
+
+def test_an_invalid_measurement_shows_its_figures_and_what_failed(repository: Repository) -> None:
+    doubtful = samples.measured(checks=(samples.NOISY, samples.LITTLE, samples.QUARRELSOME))
+    repository.record(samples.measurement(result=doubtful))
+    row = repository.comparison(SWEEP_ID).rows[0]
+    assert (row.status, row.throughput_inf_per_s) == ("invalid", 12649.572)
+    assert row.reason == f"{samples.NOISY.advice} {samples.QUARRELSOME.advice}"
+
+
+def test_an_asked_batch_size_without_a_trace_is_a_failed_row(repository: Repository) -> None:
+    repository.record(samples.measurement(1, sweep=samples.asked(1, 2, 4)))
+    rows = repository.comparison(SWEEP_ID).rows
+    assert [(row.batch_size, row.status, row.reason) for row in rows] == [
+        (1, "ok", ""),
+        (2, "failed", "no result"),
+        (4, "failed", "no result"),
+    ]
+    assert rows[2].filename == "model_batch_size_4.pt"
+
+
+def test_a_failed_compilation_is_a_failed_row_with_its_reason(repository: Repository) -> None:
+    repository.record(samples.compilation(1, failure=samples.failure("No such operator.", stage="compile")))
+    repository.record(samples.compilation(2))
+    rows = repository.comparison(SWEEP_ID).rows
+    assert [(row.status, row.reason) for row in rows] == [
+        ("failed", "No such operator."),
+        ("failed", "no result"),
+    ]
+
+
+def test_a_compilation_that_succeeded_in_the_end_explains_no_failure(repository: Repository) -> None:
+    repository.record(samples.compilation(1, failure=samples.failure("Out of disk.", stage="compile")))
+    repository.record(samples.compilation(1, attempt=2))
+    assert repository.comparison(SWEEP_ID).rows[0].reason == "no result"
+
+
+def test_a_sweep_in_which_nothing_worked_is_still_a_table(repository: Repository) -> None:
+    repository.record(samples.sweep())
+    comparison = repository.comparison(SWEEP_ID)
+    assert (comparison.device, comparison.hardware, comparison.precision) == ("unknown", False, None)
+    assert [row.status for row in comparison.rows] == ["failed", "failed"]
+
+
+def test_an_imported_sweep_needs_no_rounds(repository: Repository) -> None:
+    imported = samples.sweep(origin="import")
+    bare = samples.measured(rounds=(), checks=(), precision=None)
+    repository.record(samples.measurement(1, sweep=imported, result=bare))
+    comparison = repository.comparison(SWEEP_ID)
+    assert (comparison.origin, comparison.rows[0].status) == ("import", "ok")
+
+
+def test_an_unknown_sweep_is_bad_input(repository: Repository) -> None:
+    with pytest.raises(BadInput, match="stored sweep"):
+        repository.comparison(SWEEP_ID)
+
+
+# Which sweeps there are.
+
+
+@pytest.fixture
+def two_sweeps(repository: Repository) -> Iterator[Repository]:
+    repository.record(samples.sweep("evening", created_at=samples.NOON + timedelta(hours=8)))
+    repository.record(samples.sweep("morning", created_at=samples.NOON - timedelta(hours=4)))
+    return repository
+
+
+def test_no_sweep_is_the_latest_of_none(repository: Repository) -> None:
+    assert repository.latest_sweep_id() is None
+
+
+def test_sweeps_come_newest_first(two_sweeps: Repository) -> None:
+    assert [sweep.run_id for sweep in two_sweeps.sweeps()] == ["evening", "morning"]
+    assert [sweep.run_id for sweep in two_sweeps.sweeps(limit=1)] == ["evening"]
+    assert two_sweeps.latest_sweep_id() == samples.sweep("evening").sweep_id
+    assert two_sweeps.sweeps()[0].batch_sizes == (1, 2)
+
+
+def test_a_sweep_is_found_by_its_run_or_by_the_beginning_of_its_id(two_sweeps: Repository) -> None:
+    morning = samples.sweep("morning").sweep_id
+    assert two_sweeps.find_sweep("morning") == morning
+    assert two_sweeps.find_sweep(str(morning)[:9].upper()) == morning
+    assert two_sweeps.find_sweep(f" {morning}\n") == morning
+
+
+@pytest.mark.parametrize("text", ["", "night", "%", "morn", "_", "\0"])
+def test_what_fits_no_sweep_is_bad_input(two_sweeps: Repository, text: str) -> None:
+    with pytest.raises(BadInput, match="a run id, or the first characters"):
+        two_sweeps.find_sweep(text)
+
+
+def test_what_fits_several_sweeps_is_bad_input(repository: Repository) -> None:
+    for dag_id in ("a", "b"):
+        repository.record(samples.sweep("same", dag_id=dag_id, sweep_id=sweep_id_of(dag_id, "same")))
+    with pytest.raises(BadInput, match="one sweep only"):
+        repository.find_sweep("same")
+
+
+# The database goes away.
+
+
+def test_a_connection_lost_on_the_way_is_replaced_and_the_work_done_again(
+    repository: Repository, engine: Engine
+) -> None:
+    lost = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def lose(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO measurement" in statement and not lost:
+            lost.append(connection.connection.dbapi_connection.get_backend_pid())
+            with create_engine(engine.url).connect() as other:
+                other.execute(text(f"SELECT pg_terminate_backend({lost[0]}, 5000)"))
+
+    repository.record(samples.measurement())
+    assert len(lost) == 1
+    assert counts(engine)["round"] == 2
+
+
+def test_a_database_that_is_away_is_named_but_not_its_password() -> None:
+    away = create_engine("postgresql+psycopg2://bench:open-sesame@127.0.0.1:1/results")
+    with pytest.raises(DatabaseUnreachable, match=r"results at 127\.0\.0\.1:1 cannot be used") as caught:
+        Repository(away).record(samples.measurement())
+    assert "open-sesame" not in str(caught.value)
+
+
+def test_a_database_without_tables_says_so_and_is_no_reason_to_give_a_record_up(
+    empty_database_url: str,
+) -> None:
+    with pytest.raises(DatabaseUnreachable, match="run `bench db upgrade`"):
+        Repository(create_engine(empty_database_url)).record(samples.measurement())

@@ -1,0 +1,232 @@
+"""No row breaks a rule of its table, whoever writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from sqlalchemy import CheckConstraint, Engine, Table, create_engine, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from benchlib import spec
+from benchlib.records import SweepRecord
+from benchlib.results import CompileResult, Environment, FailureKind, Measurement
+from benchlib.store import rows
+from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.repository import Repository
+from benchlib.store.tables import Base
+from tests.conftest import new_database
+from tests.store import samples
+
+TABLES = Base.metadata.tables
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "ck_environment_named": {"device": ""},
+    "ck_environment_counts": {"cores": 0},
+    "ck_sweep_origin": {"origin": "hearsay"},
+    "ck_sweep_batch_sizes": {"batch_sizes": [1, 0]},
+    "ck_sweep_precision": {"precision": "fp8"},
+    "ck_sweep_scenario": {"scenario": "online"},
+    "ck_sweep_counts": {"rounds": 0},
+    "ck_sweep_seed": {"seed": -1},
+    "ck_compilation_status": {"status": "invalid"},
+    "ck_compilation_precision": {"precision": "fp8"},
+    "ck_compilation_counts": {"attempt": 0},
+    "ck_compilation_artifact": {"artifact_sha256": "short"},
+    "ck_compilation_duration": {"compile_duration_s": -0.1},
+    "ck_compilation_ok_has_artifact": {"artifact_key": None},
+    "ck_compilation_failed_has_reason": {"status": "failed"},
+    "ck_compilation_failure_kind": {"failure_kind": "tired"},
+    "ck_measurement_status": {"status": "good"},
+    "ck_measurement_scenario": {"scenario": "online"},
+    "ck_measurement_precision": {"precision": "fp8"},
+    "ck_measurement_worker_mode": {"worker_mode": "fibre"},
+    "ck_measurement_load": {"workers": 0},
+    "ck_measurement_inferences": {"batches": 11999},
+    "ck_measurement_counts": {"samples": 0},
+    "ck_measurement_rates": {"throughput_inf_per_s": math.inf},
+    "ck_measurement_throughput_matches_duration": {"duration_s": 0.97},
+    "ck_measurement_latencies": {"p99_ms": math.nan},
+    "ck_measurement_latencies_ordered": {"p50_ms": 0.975},
+    "ck_measurement_load_duration": {"load_duration_s": -1.0},
+    "ck_measurement_result_has_figures": {"throughput_inf_per_s": None},
+    "ck_measurement_failed_has_reason": {"status": "failed"},
+    "ck_measurement_status_matches_checks": {"status": "invalid"},
+    "ck_measurement_failure_kind": {"failure_kind": "tired"},
+    "ck_round_index": {"round_index": -1},
+    "ck_round_inferences": {"inferences": 6001},
+    "ck_round_counts": {"samples": 0},
+    "ck_round_rates": {"duration_s": 0.0},
+    "ck_round_throughput_matches_duration": {"throughput_inf_per_s": 12000.0},
+    "ck_round_latencies": {"p50_ms": -1.0},
+    "ck_round_latencies_ordered": {"max_ms": 0.98},
+}
+"""Constraint to a change that breaks it in an otherwise sound row."""
+
+
+SEED = [
+    (1, 0.949, 12649.572, 0.939, 0.974, 0.990),
+    (2, 1.559, 15394.022, 1.522, 1.594, 1.631),
+    (3, 2.134, 16869.460, 2.115, 2.192, 2.220),
+    (4, 2.730, 17584.681, 2.723, 2.794, 2.820),
+    (5, 3.561, 16851.301, 3.512, 3.659, 3.694),
+    (6, 4.331, 16624.728, 4.302, 4.486, 4.569),
+    (7, 5.018, 16738.430, 4.940, 5.292, 5.331),
+    (8, 5.827, 16475.001, 5.760, 6.305, 6.426),
+    (9, 7.002, 15423.520, 6.826, 7.422, 7.536),
+    (10, 7.752, 15480.798, 7.577, 8.229, 8.504),
+]
+"""Batch size, duration (s), throughput (inf/s), P50, P95 and P99 (ms)."""
+
+
+def table_of(constraint: str) -> Table:
+    return TABLES[constraint.split("_")[1]]
+
+
+@pytest.fixture(scope="module")
+def filled(postgres: EmbeddedPostgres) -> Iterator[Engine]:
+    """A database with a row in every table. Tests leave it so: what they try is refused or rolled back."""
+    with new_database(postgres) as url:
+        engine = create_engine(url)
+        repository = Repository(engine)
+        repository.record(samples.compilation())
+        repository.record(samples.measurement())
+        yield engine
+        engine.dispose()
+
+
+@pytest.mark.parametrize("constraint", BROKEN)
+def test_a_row_that_breaks_a_rule_is_refused(filled: Engine, constraint: str) -> None:
+    with pytest.raises(IntegrityError) as refusal, filled.begin() as connection:
+        connection.execute(update(table_of(constraint)).values(BROKEN[constraint]))
+    assert refusal.value.orig is not None
+    assert refusal.value.orig.diag.constraint_name == constraint
+
+
+def test_every_rule_is_tried_above() -> None:
+    rules = {
+        str(constraint.name)
+        for table in TABLES.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert rules == set(BROKEN)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "other"),
+    [
+        ("sweep", "sweep_id", {"sweep_id": uuid.uuid4()}),
+        ("compilation", "compilation_id", {}),
+        ("measurement", "measurement_id", {}),
+    ],
+)
+def test_a_run_and_an_attempt_have_one_row_each(
+    filled: Engine, table: str, key: str, other: dict[str, Any]
+) -> None:
+    with filled.connect() as connection:
+        row = dict(connection.execute(select(TABLES[table])).one()._mapping)
+    del row[key]
+    with pytest.raises(IntegrityError, match=f"uq_{table}"), filled.begin() as connection:
+        connection.execute(insert(TABLES[table]).values(**row, **other))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("compilation", "sweep_id", uuid.uuid4()),
+        ("compilation", "environment_id", uuid.uuid4()),
+        ("measurement", "sweep_id", uuid.uuid4()),
+        ("measurement", "environment_id", uuid.uuid4()),
+        ("round", "measurement_id", 4711),
+    ],
+)
+def test_a_row_that_belongs_to_nothing_is_refused(
+    filled: Engine, table: str, column: str, value: object
+) -> None:
+    with pytest.raises(IntegrityError, match=f"fk_{table}_{column}"), filled.begin() as connection:
+        connection.execute(update(TABLES[table]).values({column: value}))
+
+
+def test_the_table_that_the_project_started_from_fits(engine: Engine) -> None:
+    """Its durations are rounded to milliseconds and its latencies lack what nobody wrote down."""
+    for batch_size, duration_s, throughput, p50, p95, p99 in SEED:
+        record = samples.measurement(
+            batch_size,
+            sweep=samples.sweep(origin="import"),
+            result=samples.measured(
+                batch_size,
+                throughput,
+                duration_s=duration_s,
+                latency=samples.latency(mean_ms=None, p50_ms=p50, p95_ms=p95, p99_ms=p99),
+                rounds=(),
+                checks=(),
+                precision=None,
+                environment=Environment(hardware=True, device="Inferentia2", fingerprint="unknown"),
+            ),
+        )
+        Repository(engine).record(record)
+    with engine.connect() as connection:
+        assert len(connection.execute(select(TABLES["measurement"])).all()) == len(SEED)
+
+
+def test_a_missing_percentile_hides_no_disorder_around_it(filled: Engine) -> None:
+    with pytest.raises(IntegrityError, match="latencies_ordered"), filled.begin() as connection:
+        connection.execute(update(TABLES["measurement"]).values(p90_ms=None, p95_ms=None, p50_ms=0.991))
+
+
+def test_a_number_beyond_its_column_is_refused(filled: Engine) -> None:
+    with pytest.raises(DataError), filled.begin() as connection:
+        connection.execute(update(TABLES["measurement"]).values(workers=2**31))
+
+
+def test_a_sweep_takes_all_that_belongs_to_it_along(filled: Engine) -> None:
+    with filled.connect() as connection:
+        connection.execute(TABLES["sweep"].delete())
+        left = {name: len(connection.execute(select(table)).all()) for name, table in TABLES.items()}
+        connection.rollback()
+    assert left == {"environment": 1, "sweep": 0, "compilation": 0, "measurement": 0, "round": 0}
+
+
+def test_the_environment_table_has_a_column_for_every_field() -> None:
+    columns = {column.name for column in TABLES["environment"].columns} - {"environment_id"}
+    assert columns == set(Environment.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("sweep", rows.sweep_values(samples.sweep())),
+        ("compilation", rows.compilation_values(samples.compilation())),
+        ("compilation", rows.compilation_values(samples.compilation(failure=samples.failure()))),
+        ("measurement", rows.measurement_values(samples.measurement())),
+        ("measurement", rows.measurement_values(samples.measurement(failure=samples.failure()))),
+    ],
+)
+def test_records_have_no_field_without_a_column(table: str, values: rows.Values) -> None:
+    assert set(values) - {column.name for column in TABLES[table].columns} == set()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "words"),
+    [
+        ("ck_sweep_origin", SweepRecord.model_fields["origin"].annotation),
+        ("ck_sweep_precision", spec.Precision),
+        ("ck_sweep_scenario", spec.Scenario),
+        ("ck_measurement_scenario", spec.Scenario),
+        ("ck_measurement_worker_mode", Measurement.model_fields["worker_mode"].annotation),
+        ("ck_compilation_precision", CompileResult.model_fields["precision"].annotation),
+        ("ck_compilation_failure_kind", FailureKind),
+        ("ck_measurement_failure_kind", FailureKind),
+    ],
+)
+def test_every_word_that_the_data_plane_may_say_is_accepted(constraint: str, words: object) -> None:
+    (rule,) = (each for each in table_of(constraint).constraints if each.name == constraint)
+    assert isinstance(rule, CheckConstraint)
+    accepted = set(re.findall(r"'(\w+)'", str(rule.sqltext)))
+    assert set(get_args(words)) - accepted == set()
+    assert get_args(words)
