@@ -6,13 +6,14 @@
 | BENCH_DATABASE_URL   | the embedded PostgreSQL     |
 | BENCH_ARTIFACT_URL   | file://$BENCH_HOME/artifacts|
 | BENCH_DATA_PYTHON    | .venv-data/bin/python       |
+| BENCH_BACKEND        | cpu                         |
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -23,10 +24,12 @@ class Settings:
     """The places that the control plane reads and writes."""
 
     home: Path
-    database_url: str | None
+    database_url: str | None = field(repr=False)  # it may hold a password
     """``None``: the embedded PostgreSQL under `postgres_dir`."""
     artifact_url: str
     data_python: Path
+    backend: str = "cpu"
+    """The device's backend where none is asked for; set to ``neuron`` on an Inferentia host."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -39,6 +42,7 @@ class Settings:
             data_python=Path(
                 environ.get("BENCH_DATA_PYTHON") or PROJECT_ROOT / ".venv-data" / "bin" / "python"
             ),
+            backend=environ.get("BENCH_BACKEND") or "cpu",
         )
 
     @property

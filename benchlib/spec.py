@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from benchlib.errors import BadInput
 from benchlib.results import ArtifactRef
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 """Version of the request and result files. A reader refuses any other."""
 
 MAX_BATCH_SIZE = 1024

@@ -1,11 +1,18 @@
-"""The door between benchlib and a device: four questions that every backend answers."""
+"""The door between benchlib and a device: the questions that every backend answers.
+
+A backend from another distribution registers its class under the entry-point group ``benchlib.backends`` and
+derives it from `Backend`, so that it inherits the answers that are the same for most devices.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from benchlib.results import Check
 
 if TYPE_CHECKING:
     import torch
@@ -37,12 +44,21 @@ class DeviceDescription:
     device: str
     """Such as 'Inferentia2' or the CPU's model name."""
     cores: int
-    """Cores on which one replica each can be placed."""
+    """Cores on which one replica each can be placed; 0 on a host that only compiles."""
     instance_type: str | None = None
     versions: tuple[tuple[str, str], ...] = ()
-    """Versions that change the program or its speed: (field of `Environment`, version)."""
+    """Versions that change the program: (field of `Environment`, version); part of the artifact's key."""
+    host_versions: tuple[tuple[str, str], ...] = ()
+    """Versions that change only how fast a program runs, such as the driver's; not part of the key."""
     program_traits: tuple[tuple[str, str], ...] = ()
     """Further traits of this host that change the compiled program; part of the artifact's key."""
+
+
+@dataclass
+class Watch:
+    """What a backend saw of the device while a measurement ran; complete when the measurement has ended."""
+
+    checks: tuple[Check, ...] = ()
 
 
 class Backend(Protocol):
@@ -58,6 +74,9 @@ class Backend(Protocol):
         """The precision to compile for; raises `BadInput` for one that the device lacks."""
         ...
 
+    def check_compiler_args(self, compiler_args: Sequence[str]) -> None:
+        """Refuse flags that this compiler does not take, before anything heavy starts; raises `BadInput`."""
+
     def compile(self, program: Program, workdir: Path, filename: str) -> Path:
         """Compile into ``workdir / filename`` and return that path. ``workdir`` is this program's own."""
         ...
@@ -65,3 +84,27 @@ class Backend(Protocol):
     def load(self, artifact: Path, core: int) -> Replica:
         """Load one replica onto one core. Called in the main thread, one replica after the other."""
         ...
+
+    def try_out(self, artifact: Path, example: tuple[torch.Tensor, ...]) -> torch.Tensor | None:
+        """The program's output for ``example``, run by the process that has just compiled it.
+
+        ``None`` where that process cannot run it; then only the measurement checks the outputs.
+        """
+        with self.worker_context():
+            output: torch.Tensor = self.load(artifact, 0)(*example)
+        return output
+
+    def worker_cpus(self, core: int) -> frozenset[int] | None:  # noqa: ARG002
+        """CPUs that the threads which drive this core may run on; ``None``: any."""
+        return None
+
+    def watch(self, workdir: Path, cores: int) -> AbstractContextManager[Watch]:  # noqa: ARG002
+        """Watch the device while a measurement keeps so many cores busy; ``workdir`` is for its files."""
+        return nullcontext(Watch())
+
+    def worker_context(self) -> AbstractContextManager[Any]:
+        """What a thread must have entered before it calls a replica; entered once, not per call."""
+        import torch
+
+        context: AbstractContextManager[Any] = torch.inference_mode()
+        return context

@@ -105,6 +105,10 @@ class Board:
         self.header[WARM] = self.header[DONE] = 1
         self.header[START_NS] = self.header[START_NS] or 1
 
+    def close(self) -> None:
+        """Give the descriptor back; the memory lives on until the last view of it is gone."""
+        os.close(self.fd)
+
     @property
     def stopped(self) -> bool:
         """True after `stop`."""

@@ -35,7 +35,7 @@ def main() -> None:
         with quiet_collector():
             crew.start()
             crew.join()
-        connection.send(crew.failure or crew.probe())
+        connection.send(crew.failure or ({} if board.stopped else crew.probe()))
     except WorkerFailed as failure:
         board.stop()
         connection.send(failure)

@@ -2,9 +2,11 @@
 //
 // Called from an ordinary Python thread, it gives the interpreter's lock back until the worker has finished.
 
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <stdexcept>
 #include <vector>
@@ -12,6 +14,7 @@
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/python/pybind_utils.h>
+#include <torch/library.h>
 
 namespace {
 
@@ -73,6 +76,21 @@ void run_worker(py::object replica, std::vector<at::Tensor> example, std::vector
   }
   arrive(done, workers, worker, done_gate);
   while (!read(done_gate)) call();
+}
+
+// An ideal device that TorchScript can call: it takes so long and no CPU. See ceiling.py.
+at::Tensor idle(const at::Tensor& inputs, int64_t duration_ns) {
+  thread_local const int sharp_timer = prctl(PR_SET_TIMERSLACK, 1);
+  (void)sharp_timer;
+  const int64_t end = now_ns() + duration_ns;
+  const timespec until{end / 1'000'000'000, end % 1'000'000'000};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+  }
+  return inputs;
+}
+
+TORCH_LIBRARY(benchlib, m) {
+  m.def("idle(Tensor(a) inputs, int duration_ns) -> Tensor(a)", &idle);
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {

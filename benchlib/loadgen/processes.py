@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchlib.loadgen.board import Board, BoardShape
+from benchlib.loadgen.board import DONE, Board, BoardShape
 from benchlib.loadgen.crew import WorkerFailed
 from benchlib.loadgen.job import LoadJob
 
@@ -65,7 +66,8 @@ class ProcessCrew:
     def check(self) -> None:
         """Stop everybody when a child has ended before its time."""
         for process, child in enumerate(self._children):
-            if child.poll() is not None and self.failure is None:
+            # After the done gate a child that has ended is one that has finished.
+            if child.poll() is not None and self.failure is None and not self.board.header[DONE]:
                 message = self._receive(process)
                 self.failure = message if isinstance(message, WorkerFailed) else self._dead(process)
                 self.board.stop()
@@ -90,8 +92,9 @@ class ProcessCrew:
         self._children.append(child)
         self._connections.append(Connection(ours, writable=False))
         assert child.stdin is not None
-        pickle.dump(ChildJob(self.job, self.board.shape, process, os.getpid()), child.stdin)
-        child.stdin.close()
+        # A child that has died at once cannot be written to; its missing answer will tell.
+        with suppress(BrokenPipeError), child.stdin:
+            child.stdin.write(pickle.dumps(ChildJob(self.job, self.board.shape, process, os.getpid())))
 
     def _environment(self, process: int) -> Mapping[str, str]:
         # A thread limit set after the import of torch does not reach threads that are started elsewhere.

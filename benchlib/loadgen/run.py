@@ -121,6 +121,7 @@ def _run(crew: ThreadCrew | ProcessCrew, board: Board, watch: _Watch) -> LoadRun
         raise
     finally:
         crew.close()
+        board.close()
 
 
 def _raise_failure(crew: ThreadCrew | ProcessCrew) -> None:

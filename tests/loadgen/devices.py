@@ -7,6 +7,8 @@ import signal
 import time
 from dataclasses import dataclass
 
+from benchlib.loadgen import LoadOptions, measure
+
 
 @dataclass(frozen=True)
 class Sleeper:
@@ -61,3 +63,31 @@ def ask(replica, example):
 def thread_limit(_replica, _example) -> str | None:
     """A probe that tells the child's own thread limit."""
     return os.environ.get("OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Burner:
+    """The i-th replica computes for ``cpu_s`` and never gives up the interpreter's lock."""
+
+    cpu_s: float
+
+    def __call__(self, index: int):
+        def replica() -> None:
+            end_s = time.thread_time() + self.cpu_s
+            while time.thread_time() < end_s:
+                pass
+
+        return replica
+
+
+def no_python(_replicas) -> dict[str, str]:
+    """An environment in which no interpreter starts."""
+    return {"PYTHONHOME": "/nonexistent", "PYTHONPATH": ""}
+
+
+def send_two_process_run(connection) -> None:
+    """Measure with two processes; send with the stamps' shape and the processes that loaded a replica."""
+    run = measure(
+        Sleeper(), (), workers=4, batches_per_worker=10, options=LoadOptions(processes=2, probe=ask)
+    )
+    connection.send((run.stamps.ns.shape, [pid for _index, pid in run.probes_after.values()]))

@@ -1,0 +1,160 @@
+"""The data plane's door: ``python -m benchlib compile|measure REQUEST.json --result RESULT.json``.
+
+Exit status: 0 with a result; 1 with a `Failure` as the result; 2 when the request cannot be carried out as
+asked (with a `Failure` too, once the request could be read); 143 when told to stop. Whatever the outcome,
+the last line of a failed run is one sentence. ``check-model NAME`` says in advance whether a model will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ValidationError
+
+from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
+from benchlib.results import CompileResult, Failure, Measurement
+from benchlib.spec import CompileRequest, MeasureRequest, ModelSpec
+
+log = logging.getLogger("benchlib")
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One of the two jobs: what it is asked with, and who does it."""
+
+    stage: Literal["compile", "measure"]
+    request: type[CompileRequest] | type[MeasureRequest]
+    run: Callable[[Any], BaseModel]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; returns the exit status."""
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    asked = _parser().parse_args(arguments)
+    try:
+        if asked.command == "check-model":
+            _check_model(asked)
+            return 0
+        job = _JOBS[asked.command]
+        request = _read_request(job, asked.request)
+        _check_result_path(asked.result)
+    except BadInput as error:
+        _say(str(error))
+        return EXIT_BAD_INPUT
+    return _carry_out(job, request, asked.result)
+
+
+def _carry_out(job: _Job, request: CompileRequest | MeasureRequest, result: Path) -> int:
+    try:
+        _write(result, job.run(request))
+    except BadInput as error:
+        _say(str(error))
+        _write(result, Failure(stage=job.stage, kind="bad_input", message=str(error)))
+        return EXIT_BAD_INPUT
+    except Exception as error:
+        sentence = _sentence(error)
+        log.exception("%s failed", job.stage)
+        _say(sentence)
+        _write(result, Failure(stage=job.stage, kind="error", message=sentence))
+        return EXIT_FAILED
+    return 0
+
+
+def _compile(request: CompileRequest) -> CompileResult:
+    from benchlib.core.compiling import compile_program
+
+    return compile_program(request)
+
+
+def _measure(request: MeasureRequest) -> Measurement:
+    from benchlib.core.measuring import measure_program
+
+    return measure_program(request)
+
+
+_JOBS = {
+    "compile": _Job("compile", CompileRequest, _compile),
+    "measure": _Job("measure", MeasureRequest, _measure),
+}
+
+
+def _check_model(asked: argparse.Namespace) -> None:
+    from benchlib import models
+
+    fields = {"name": asked.model, "revision": asked.revision, "sequence_length": asked.sequence_length}
+    try:
+        spec = ModelSpec.model_validate(fields)
+    except ValidationError as error:
+        raise BadInput.from_validation(error) from error
+    models.check(spec)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchlib", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (("compile", "compile one program"), ("measure", "measure one compiled program")):
+        command = commands.add_parser(name, help=what, allow_abbrev=False)
+        command.add_argument("request", type=Path, metavar="REQUEST.json")
+        command.add_argument("--result", type=Path, metavar="RESULT.json", required=True)
+    check = commands.add_parser("check-model", help="say whether a model can be loaded", allow_abbrev=False)
+    check.add_argument("model", metavar="MODEL", help=ModelSpec.model_fields["name"].description)
+    check.add_argument("--revision", help=ModelSpec.model_fields["revision"].description)
+    default = ModelSpec.model_fields["sequence_length"].default
+    check.add_argument("--sequence-length", type=int, default=default, metavar="TOKENS")
+    return parser
+
+
+def _read_request(job: _Job, path: Path) -> CompileRequest | MeasureRequest:
+    try:
+        return job.request.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadInput("request", str(path), f"a readable JSON file ({error.strerror})") from error
+    except ValidationError as error:
+        raise BadInput.from_validation(error) from error
+
+
+def _check_result_path(path: Path) -> None:
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInput("result", str(path), "a file in a directory that exists and can be written")
+
+
+def _write(path: Path, result: BaseModel) -> None:
+    """Write so that a reader sees the whole file or none."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        file.write(result.model_dump_json(indent=1))
+    Path(file.name).replace(path)
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BenchError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _say(sentence: str) -> None:
+    """The last line of a failed run, without a traceback."""
+    log.error("%s", sentence)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    # An exception, so that temporary files are removed and workers stopped on the way out.
+    raise SystemExit(EXIT_TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

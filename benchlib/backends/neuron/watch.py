@@ -1,0 +1,112 @@
+"""Watches the device beside a measurement and says whether the measurement can be believed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchlib.backends.base import Watch
+from benchlib.backends.neuron import monitor, sysfs
+from benchlib.backends.neuron.host import NeuronHost
+from benchlib.results import Check
+
+MONITOR_VARIABLE = "BENCH_NEURON_MONITOR"
+"""``off``: no neuron-monitor beside a measurement; its own share of the host's CPU can be found that way."""
+
+USED_PERCENT = 1.0
+"""A core below this was not used: an idle one reads 0, and a busy one far more."""
+
+
+@dataclass
+class DeviceWatch(Watch):
+    """With what neuron-monitor told."""
+
+    telemetry: monitor.Telemetry | None = None
+    """``None``: neuron-monitor is missing or switched off."""
+
+
+@contextmanager
+def watching(host: NeuronHost, workdir: Path, cores: int) -> Iterator[DeviceWatch]:
+    """Sample and count while the body runs and uses so many cores.
+
+    What is missing on the host (the monitor, a counter) is left out, not made up.
+    """
+    watch = DeviceWatch()
+    sampler = _sampler(host, workdir)
+    memory, executions = sysfs.memory_errors(host.root), sysfs.execution_errors(host.root)
+    if sampler:
+        sampler.start()
+    try:
+        yield watch
+    finally:
+        if sampler:
+            sampler.stop()
+    if sampler:
+        watch.telemetry = monitor.summarise(sampler.samples())
+    memory = sysfs.memory_errors(host.root).increase_since(memory)
+    executions = sysfs.execution_errors(host.root).increase_since(executions)
+    watch.checks = (
+        memory_check(memory, watch.telemetry),
+        execution_check(executions, watch.telemetry),
+        *((cores_check(watch.telemetry, cores),) if watch.telemetry else ()),
+    )
+
+
+def _sampler(host: NeuronHost, workdir: Path) -> monitor.Sampler | None:
+    tool = host.tool("neuron-monitor")
+    is_off = os.environ.get(MONITOR_VARIABLE) == "off"
+    return None if tool is None or is_off else monitor.Sampler(tool, workdir)
+
+
+def memory_check(counted: sysfs.Counters, telemetry: monitor.Telemetry | None) -> Check:
+    """No uncorrected memory error during the run, by the driver's counters and by neuron-monitor's."""
+    errors = max(counted.total, telemetry.memory_errors if telemetry else 0)
+    return Check(
+        name="device_memory_errors",
+        passed=errors == 0,
+        figure=errors,
+        limit=0,
+        unit="errors",
+        advice="The device's memory had no uncorrected error."
+        if errors == 0
+        else f"The device's memory had uncorrected errors ({counted or 'seen by neuron-monitor'}): "
+        "replace the instance.",
+    )
+
+
+def execution_check(counted: sysfs.Counters, telemetry: monitor.Telemetry | None) -> Check:
+    """Every execution during the run ended well."""
+    told = {kind: count for kind, count in (telemetry.errors if telemetry else {}).items() if count}
+    errors = max(counted.total, sum(told.values()))
+    listed = ", ".join(f"{kind} {count}" for kind, count in told.items()) or str(counted)
+    return Check(
+        name="device_execution_errors",
+        passed=errors == 0,
+        figure=errors,
+        limit=0,
+        unit="errors",
+        advice="Every execution ended well." if errors == 0 else f"Executions ended with errors: {listed}.",
+    )
+
+
+def cores_check(telemetry: monitor.Telemetry, cores: int) -> Check:
+    """As many cores worked as there should be. Two replicas on one core show here."""
+    if telemetry.samples == 0:
+        return Check(
+            name="cores_used",
+            passed=True,
+            advice="Not checked: the run was over before neuron-monitor saw it (it looks once a second).",
+        )
+    busy = [core for core, used in telemetry.utilisation_percent.items() if used >= USED_PERCENT]
+    listed = f"Busy were {len(busy)} cores of {cores} ({', '.join(map(str, busy))})"
+    return Check(
+        name="cores_used",
+        passed=len(busy) >= cores,
+        figure=len(busy),
+        limit=cores,
+        unit="cores",
+        advice=f"{listed}." if len(busy) >= cores else f"{listed}: the replicas are not placed one per core.",
+    )

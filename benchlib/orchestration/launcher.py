@@ -1,0 +1,267 @@
+"""Runs one step of the data plane under its own interpreter and brings back its result.
+
+``python -m benchlib compile|measure REQUEST.json --result RESULT.json`` in a fresh process: one process
+owns an accelerator core until it ends, a fork of a live runtime is broken, and compilers crash with signals.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import re
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn, overload
+
+from pydantic import ValidationError
+
+from benchlib import progress
+from benchlib.errors import BadInput, BenchError
+from benchlib.neuron_failures import classify
+from benchlib.orchestration.process_tree import MARK_VARIABLE, ProcessTree, dies_with_this_process
+from benchlib.progress import Progress
+from benchlib.results import CompileResult, Failure, FailureKind, Measurement
+from benchlib.settings import PROJECT_ROOT
+from benchlib.spec import CompileRequest, MeasureRequest
+
+Request = CompileRequest | MeasureRequest
+
+TAIL_LINES = 40
+_LONGEST_LINE_BYTES = 64 * 1024
+_LOOK_FOR_THE_END_S = 0.2
+_DRAIN_S = 1.0
+_LEVEL = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b[:\s]*")
+_NOT_FOR_THE_CHILD = re.compile(
+    r"_*(AIRFLOW|PYTHON|VIRTUAL_ENV)"  # another interpreter's and another program's configuration
+    r"|.*(BROKER_URL|RESULT_BACKEND|DATABASE_URL|SQL_ALCHEMY_CONN)$"  # these hold passwords
+    r"|BENCH_AIRFLOW_|PGPASS"
+)
+
+log = logging.getLogger("benchlib.step")
+
+
+class StepFailed(BenchError):
+    """A step of the data plane has no result; ``failure`` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+@overload
+def run_step(
+    python: Path,
+    request: CompileRequest,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[Progress], None] = ...,
+    grace_s: float = ...,
+    keep_open: Sequence[int] = ...,
+) -> CompileResult: ...
+@overload
+def run_step(
+    python: Path,
+    request: MeasureRequest,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[Progress], None] = ...,
+    grace_s: float = ...,
+    keep_open: Sequence[int] = ...,
+) -> Measurement: ...
+def run_step(
+    python: Path,
+    request: Request,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    grace_s: float = 5.0,
+    keep_open: Sequence[int] = (),
+) -> CompileResult | Measurement:
+    """Run the step that ``request`` asks for; its output goes to the log line by line while it runs.
+
+    However this call ends, nothing that the step started is left running: SIGTERM, then SIGKILL after
+    ``grace_s``. ``keep_open`` are file descriptors that the child inherits, such as a lock.
+
+    Raises:
+        StepFailed: no usable result: an error, a crash, or no end within ``timeout_s``.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-step-") as directory:
+        step = _Step(request, Path(directory), on_progress)
+        code = _run(step, python, timeout_s=timeout_s, grace_s=grace_s, keep_open=keep_open)
+        return step.result() if code == 0 else step.fail_by_exit(code)
+
+
+def _run(step: _Step, python: Path, *, timeout_s: float, grace_s: float, keep_open: Sequence[int]) -> int:
+    """Run the child to its end and return its exit status; a negative one is a signal's number."""
+    mark = uuid.uuid4().hex
+    child = _start(step, python, mark, keep_open)
+    tree = ProcessTree(mark, [child.pid])
+    try:
+        for line in _lines(child, time.monotonic() + timeout_s):
+            step.take(line)
+        return child.wait()
+    except subprocess.TimeoutExpired:
+        step.fail("timeout", f"did not end within {timeout_s:g} s and was stopped")
+    finally:
+        # After an ordinary end too: what a step leaves behind would disturb the next measurement.
+        tree.stop(grace_s)
+        child.wait()
+        if child.stdout:
+            child.stdout.close()
+
+
+def _start(step: _Step, python: Path, mark: str, keep_open: Sequence[int]) -> subprocess.Popen[bytes]:
+    command = [str(python), "-u", "-m", "benchlib", step.stage, str(step.request_file)]
+    try:
+        # In the task's process group: whoever stops a task signals its group.
+        return subprocess.Popen(
+            [*command, "--result", str(step.result_file)],
+            env=child_environment(python, os.environ) | {MARK_VARIABLE: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=keep_open,
+            preexec_fn=dies_with_this_process(),
+        )
+    except OSError as error:
+        allowed = f"a Python interpreter on this worker ({error.strerror})"
+        raise StepFailed(
+            Failure(
+                stage=step.stage,
+                kind="bad_input",
+                message=str(BadInput("interpreter", str(python), allowed)),
+            )
+        ) from error
+
+
+def child_environment(python: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a step: the interpreter's own, without this program's settings and secrets."""
+    kept = {name: value for name, value in environ.items() if not _NOT_FOR_THE_CHILD.match(name)}
+    return kept | {
+        "PYTHONPATH": str(PROJECT_ROOT),
+        # As in an activated environment: the compiler is a program beside the interpreter.
+        "PATH": os.pathsep.join([str(python.parent), environ.get("PATH", os.defpath)]),
+        # One thread per worker: the load is the workers' number, not a library's guess.
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def _lines(child: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
+    """The child's output, line by line, until the child has ended.
+
+    Raises:
+        subprocess.TimeoutExpired: it had not ended at ``deadline`` (on the monotonic clock).
+    """
+    pending = b""
+    for chunk in _chunks(child, deadline):
+        # A carriage return ends a line too: progress bars write nothing else.
+        *lines, pending = re.split(rb"[\r\n]+", pending + chunk)
+        if len(pending) > _LONGEST_LINE_BYTES:
+            lines, pending = [*lines, pending], b""
+        yield from (line.decode(errors="replace") for line in lines if line)
+    if pending:
+        yield pending.decode(errors="replace")
+
+
+def _chunks(child: subprocess.Popen[bytes], deadline: float) -> Iterator[bytes]:
+    assert child.stdout
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while child.poll() is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise subprocess.TimeoutExpired(child.args, 0)
+            if selector.select(min(left_s, _LOOK_FOR_THE_END_S)):
+                chunk = os.read(child.stdout.fileno(), _LONGEST_LINE_BYTES)
+                if not chunk:
+                    child.wait(left_s)
+                    return
+                yield chunk
+        # A process that the child left behind may hold the pipe open, or fill it, for ever.
+        drain_until = time.monotonic() + _DRAIN_S
+        while time.monotonic() < drain_until and selector.select(0):
+            chunk = os.read(child.stdout.fileno(), _LONGEST_LINE_BYTES)
+            if not chunk:
+                return
+            yield chunk
+
+
+class _Step:
+    """One request, the files that carry it, and what became of it."""
+
+    def __init__(self, request: Request, directory: Path, on_progress: Callable[[Progress], None]) -> None:
+        self.stage: Literal["compile", "measure"] = (
+            "compile" if isinstance(request, CompileRequest) else "measure"
+        )
+        self.request_file = directory / "request.json"
+        self.result_file = directory / "result.json"
+        self.request_file.write_text(request.model_dump_json())
+        self._request = request
+        self._on_progress = on_progress
+        self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
+
+    def take(self, line: str) -> None:
+        """One line of output: a step forward, or text for the log at the level that it names."""
+        forward = progress.parse(line)
+        if forward:
+            self._on_progress(forward)
+            return
+        self._tail.append(line)
+        match = _LEVEL.match(line)
+        level = logging.getLevelNamesMapping()[match[1]] if match else logging.INFO
+        log.log(level, "%s", line[match.end() :] if match else line)
+
+    def result(self) -> CompileResult | Measurement:
+        """What the child left in the result file after an exit status of 0."""
+        kind = CompileResult if self.stage == "compile" else Measurement
+        try:
+            result: CompileResult | Measurement = kind.model_validate_json(self.result_file.read_bytes())
+        except FileNotFoundError:
+            self.fail("error", "reported success but left no result")
+        except (OSError, ValidationError) as error:
+            self.fail(
+                "error", f"reported success but left an unusable result: {' '.join(str(error).split())}"
+            )
+        if result.batch_size != self._request.batch_size:
+            self.fail("error", f"reported success but for batch size {result.batch_size}")
+        return result
+
+    def fail_by_exit(self, code: int) -> NoReturn:
+        """Raise the child's own explanation, or the best that can be said from its exit status."""
+        try:
+            failure = Failure.model_validate_json(self.result_file.read_bytes())
+        except (OSError, ValidationError):
+            self.fail("crashed", _how_it_ended(code, self._tail) + self._what_it_means(code))
+        raise StepFailed(failure.model_copy(update={"log_tail": failure.log_tail or tuple(self._tail)}))
+
+    def _what_it_means(self, code: int) -> str:
+        known = classify("\n".join(self._tail), code) if self._request.backend == "neuron" else None
+        return f". {known.sentence}" if known else ""
+
+    def fail(self, kind: FailureKind, what: str) -> NoReturn:
+        """Raise `StepFailed` with one sentence and the last lines of output."""
+        raise StepFailed(
+            Failure(
+                stage=self.stage,
+                kind=kind,
+                message=f"{self.stage} of batch size {self._request.batch_size} {what}",
+                log_tail=tuple(self._tail),
+            )
+        )
+
+
+def _how_it_ended(code: int, tail: Sequence[str]) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (by kill -9 or, short of memory, by the kernel: see dmesg)" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
+    last = f"; its last line: {tail[-1]}" if tail else ""
+    return f"ended with status {code} and no explanation{last}"

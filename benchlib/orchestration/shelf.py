@@ -1,0 +1,98 @@
+"""Where a task's records go: to the spool, and from there to the database when it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchlib.analysis.comparison import Comparison
+from benchlib.errors import BadInput
+from benchlib.records import MeasurementRecord, Record, SweepRecord
+from benchlib.settings import Settings
+from benchlib.store.database import engine_for
+from benchlib.store.errors import DatabaseUnreachable
+from benchlib.store.repository import Repository
+from benchlib.store.spool import Damaged, Spool, store_record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a person wants to see of a measurement beside its task."""
+
+    throughput_inf_per_s: float
+    p50_ms: float | None
+    valid: bool
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Spool and database as one."""
+
+    spool: Spool
+    repository: Repository
+
+    def keep(self, record: Record) -> None:
+        """Store one record; when the database has taken it, it also gets what it missed before.
+
+        Raises:
+            RecordRejected: the database will never take this record.
+        """
+        if store_record(record, self.spool, self.repository) and self.spool.pending():
+            report = self.spool.replay(self.repository)
+            log.info("brought in %d results that the database had missed", report.replayed)
+
+    def comparison(self, sweep: SweepRecord) -> Comparison:
+        """The sweep's rows, those included that the database had missed.
+
+        Raises:
+            DatabaseUnreachable: what it misses waits in the spool.
+        """
+        self.keep(sweep)
+        return self.repository.comparison(sweep.sweep_id)
+
+    def figures(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
+        """The figures of a batch size that has been measured in this sweep, on this host or another."""
+        return self._spooled(sweep, batch_size) or self._stored(sweep, batch_size)
+
+    def _spooled(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
+        for path in self.spool.pending():
+            # Gone or damaged: a replay was faster, or will say so.
+            with contextlib.suppress(FileNotFoundError, Damaged):
+                record = self.spool.read(path)
+                if (
+                    isinstance(record, MeasurementRecord)
+                    and record.result
+                    and (record.sweep.sweep_id, record.batch_size) == (sweep.sweep_id, batch_size)
+                ):
+                    result = record.result
+                    return Figures(result.throughput_inf_per_s, result.latency.p50_ms, result.valid)
+        return None
+
+    def _stored(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
+        try:
+            rows = self.repository.comparison(sweep.sweep_id).rows
+        except (BadInput, DatabaseUnreachable):
+            return None  # the sweep itself is not stored, or cannot be asked for
+        for row in rows:
+            if row.batch_size == batch_size and row.throughput_inf_per_s is not None:
+                return Figures(row.throughput_inf_per_s, row.p50_ms, row.status == "ok")
+        return None
+
+
+@contextmanager
+def open_shelf(settings: Settings) -> Iterator[Shelf]:
+    """A shelf and its connections, which are closed at the end. Nothing is connected before it is used.
+
+    Raises:
+        BadInput: ``BENCH_DATABASE_URL`` is not a PostgreSQL URL.
+    """
+    engine = engine_for(settings)
+    try:
+        yield Shelf(Spool(settings.spool_dir), Repository(engine))
+    finally:
+        engine.dispose()
