@@ -7,9 +7,20 @@ and milliseconds for latencies; the unit is in each name.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from itertools import pairwise
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+BUCKET_GROWTH: Final = 1.01 / 0.99
+"""Each bucket of a latency histogram ends this much higher than the one before.
+
+The estimate ``2 * growth ** i / (growth + 1)`` ms is then within 1 % of every latency in bucket i
+(Masson, Rim and Lee, DDSketch, PVLDB 12, 2019, section 2.1).
+"""
+
+WorkerMode = Literal["thread"]
 
 
 class Result(BaseModel):
@@ -47,6 +58,7 @@ class Environment(Result):
     neuron_driver: str | None = None
     benchlib: str | None = None
     image: str | None = None
+    neuron_sdk: str | None = Field(None, description="Release of the Neuron SDK, such as 2.26.0, where known.")
     fingerprint: str = Field(
         description="SHA-256 over the fields that define a comparable environment (not the host name)."
     )
@@ -70,7 +82,7 @@ class CompileResult(Result):
 class LatencySummary(Result):
     """Latency of single batches. A percentile that the samples cannot support is ``None``."""
 
-    samples: int = Field(ge=1)
+    samples: int | None = Field(ge=1, description="None: an imported table does not say.")
     mean_ms: float | None = Field(None, gt=0)
     p50_ms: float | None = Field(None, gt=0)
     p90_ms: float | None = Field(None, gt=0)
@@ -78,6 +90,24 @@ class LatencySummary(Result):
     p99_ms: float | None = Field(None, gt=0)
     p99_9_ms: float | None = Field(None, gt=0)
     max_ms: float | None = Field(None, gt=0)
+
+
+class LatencyHistogram(Result):
+    """How many batches took how long, in buckets that are the same everywhere, so that histograms add up.
+
+    Bucket i holds the latencies above ``BUCKET_GROWTH ** (i - 1)`` ms, up to ``BUCKET_GROWTH ** i`` ms.
+    """
+
+    buckets: tuple[int, ...] = Field(min_length=1, description="Numbers of the buckets in use, ascending.")
+    batches: tuple[int, ...] = Field(description="Batches in each of them, in the same order.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.buckets) != len(self.batches) or min(self.batches) < 1:
+            raise ValueError("a histogram needs at least one batch in each of its buckets")
+        if any(before >= after for before, after in pairwise(self.buckets)):
+            raise ValueError("the buckets of a histogram ascend")
+        return self
 
 
 class Round(Result):
@@ -103,7 +133,11 @@ class Check(Result):
 
 
 class Measurement(Result):
-    """The rounds of one batch size in one scenario, with what is needed to believe them."""
+    """The rounds of one batch size in one scenario, with what is needed to believe them.
+
+    What was measured here is complete. ``None`` stands for what an imported table does not say: the load, or
+    all the counts.
+    """
 
     format_version: Literal[1] = 1
     filename: str
@@ -111,22 +145,32 @@ class Measurement(Result):
     backend: str
     precision: Literal["fp32", "bf16"] | None = None
     scenario: Literal["offline"] = "offline"
-    replicas: int = Field(ge=1)
-    workers: int = Field(ge=1)
-    worker_mode: Literal["thread"] = "thread"
-    batches: int = Field(ge=1, description="Measured batches of all workers in all rounds.")
-    inferences: int = Field(ge=1, description="batches x batch_size.")
-    duration_s: float = Field(
+    replicas: int | None = Field(ge=1)
+    workers: int | None = Field(ge=1)
+    worker_mode: WorkerMode | None = "thread"
+    batches: int | None = Field(ge=1, description="Measured batches of all workers in all rounds.")
+    inferences: int | None = Field(ge=1, description="batches x batch_size.")
+    duration_s: float | None = Field(
         gt=0, description="Inferences divided by the throughput: the fully busy time, ramps excluded."
     )
     throughput_inf_per_s: float = Field(gt=0, description="Sum of the workers' rates while all were busy.")
     latency: LatencySummary
+    latency_histogram: LatencyHistogram | None = Field(None, description="Of all rounds; adds up over time.")
     rounds: tuple[Round, ...] = ()
     checks: tuple[Check, ...] = ()
     load_duration_s: float | None = Field(None, ge=0, description="Loading of all replicas.")
     environment: Environment
     started_at: datetime
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        counts = (self.batches, self.inferences, self.duration_s, self.latency.samples)
+        if None in counts and any(count is not None for count in counts):
+            raise ValueError("batches, inferences, duration_s and latency.samples are known together or not at all")
+        if self.latency_histogram and sum(self.latency_histogram.batches) != self.latency.samples:
+            raise ValueError("the histogram holds as many batches as the latencies are taken from")
+        return self
 
     @property
     def valid(self) -> bool:

@@ -159,21 +159,30 @@ class _Watch:
         return Stamps(self.board.stamps[:, : self.rounds * self.batches_per_worker + 1].copy(), self.rounds)
 
     def _look(self, *, final: bool = False) -> None:
+        # In a run of threads every microsecond here is one in which no worker gets the interpreter's lock.
         self.board.open_gates()
-        finished = [self.board.batches_finished(w) for w in range(self.board.shape.workers)]
-        rounds = min(finished) // self.batches_per_worker
+        rounds = self._finished_rounds()
         if rounds > self.rounds:
             self.rounds = rounds
             if self.stop.enough(self.stamps()):
                 self.board.targets[:] = 0
-        self._report(finished, final=final)
+        self._report(final=final)
 
-    def _report(self, finished: list[int], *, final: bool) -> None:
+    def _finished_rounds(self) -> int:
+        rounds = self.rounds
+        ends = self.board.stamps[:, self.batches_per_worker :: self.batches_per_worker]
+        while rounds < ends.shape[1] and ends[:, rounds].all():
+            rounds += 1
+        return rounds
+
+    def _report(self, *, final: bool) -> None:
         now_s = time.monotonic()
-        if self.on_progress is None or not all(finished) or (now_s < self._next_report_s and not final):
+        if self.on_progress is None or (now_s < self._next_report_s and not final):
+            return
+        count = np.array([self.board.batches_finished(w) for w in range(self.board.shape.workers)])
+        if not count.all():
             return
         self._next_report_s = now_s + PROGRESS_INTERVAL_S
-        count = np.array(finished)
         last_ns = self.board.stamps[np.arange(len(count)), count]
         rate = float((count / ((last_ns - self.board.stamps[:, 0]) * 1e-9)).sum())
         self.on_progress(LoadProgress(int(count.sum()), self.board.stamps[:, 1:].size, rate))
