@@ -35,10 +35,14 @@ def test_the_backends_word_on_versions_wins(bare_host: Path) -> None:
     (bare_host / "NEURON_DRIVER").write_text("2.29.0\n")
     assert environment.capture(CPU).neuron_driver == "2.29.0"
     told = DeviceDescription(
-        hardware=False, device="d", cores=2, versions=(("neuron_driver", "2.30"), ("neuronx_cc", "2.26"))
+        hardware=False,
+        device="d",
+        cores=0,
+        versions=(("neuronx_cc", "2.26"),),
+        host_versions=(("neuron_driver", "2.30"),),
     )
     captured = environment.capture(told)
-    assert (captured.neuron_driver, captured.neuronx_cc) == ("2.30", "2.26")
+    assert (captured.neuron_driver, captured.neuronx_cc, captured.cores) == ("2.30", "2.26", None)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def measure_program(request: MeasureRequest) -> Measurement:
         duration_s=total.duration_s,
         throughput_inf_per_s=total.throughput_inf_per_s,
         latency=total.latency,
+        latency_histogram=summary.histogram,
         rounds=summary.rounds,
         checks=(
             *check_outputs(_outputs(run), reference, precision),

@@ -5,6 +5,7 @@ import pytest
 from benchlib.backends.base import ResolvedPrecision
 from benchlib.backends.neuron.flags import PROFILES, check, compiler_flags, default_flags, target
 from benchlib.errors import BadInput
+from tests.dataplane import ROOT
 
 BF16 = "--target inf2 --model-type transformer --auto-cast matmult --auto-cast-type bf16 -O2"
 FP32 = "--target inf2 --model-type transformer --auto-cast none --auto-cast-type bf16 -O2"
@@ -61,6 +62,10 @@ def test_a_profile_makes_the_precision_that_it_claims_and_says_why_it_is_there()
 
 def test_the_default_flags_are_part_of_a_programs_identity() -> None:
     assert default_flags() == f"{BF16}; {FP32}"
+
+
+def test_the_documentation_shows_the_default_flags() -> None:
+    assert f"`{BF16}`" in (ROOT / "docs/neuron-host.md").read_text()
 
 
 def test_the_target_is_what_the_flags_say() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchlib.loadgen import FixedRounds, LoadOptions, WorkerFailed, measure, summarise
+from benchlib.loadgen import FixedRounds, LoadOptions, WorkerFailed, measure
 from tests.loadgen.devices import Dying, Sleeper, Unloadable, ask, thread_limit
 
 
@@ -31,7 +31,6 @@ def test_workers_of_one_replica_share_a_process_and_all_measure_together() -> No
     assert run.probes_after == run.probes_before
     ns = run.stamps.ns
     assert ns[:, 0].max() < ns[:, -1].min(), "all were busy at once"
-    assert summarise(run.stamps, 1).total.throughput_inf_per_s == pytest.approx(8 / 0.00207, rel=0.1)
     assert children() == []
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchlib.backends.neuron import monitor
 from benchlib.backends.neuron.backend import transformers_problem
 from benchlib.backends.neuron.host import NeuronDevice, NeuronHost
 from benchlib.errors import BenchError
@@ -36,6 +38,7 @@ def preflight(host: NeuronHost, workdir: Path) -> tuple[Check, ...]:
         _devices_check(host, devices, complaint),
         _instance_check(host, devices),
         _foreign_check(devices),
+        _monitor_check(host),
         _package_check("torch-neuronx", PIN_ADVICE),
         _package_check("neuronx-cc", "install the compiler of the same SDK as torch-neuronx"),
         _transformers_check(),
@@ -104,6 +107,16 @@ def _foreign_check(devices: Sequence[NeuronDevice]) -> Check:
     pids = sorted({process.pid for device in devices for process in device.processes})
     problem = f"cores are held by process {', '.join(map(str, pids))}; a measurement needs them all"
     return _check("cores", problem if pids else None, "no process holds a core")
+
+
+def _monitor_check(host: NeuronHost) -> Check:
+    tool = host.tool("neuron-monitor")
+    if tool is None:
+        return _check("monitor", "neuron-monitor is missing; install aws-neuronx-tools", "")
+    with tempfile.TemporaryDirectory(prefix="bench-monitor-") as directory:
+        sample = monitor.read_once(tool, Path(directory))
+    problem = "neuron-monitor does not answer: no measurement can tell whether every core was busy"
+    return _check("monitor", None if sample else problem, "neuron-monitor answers")
 
 
 def _package_check(package: str, advice: str) -> Check:

@@ -12,7 +12,6 @@ from benchlib.backends.neuron.host import read_text
 DEVICES_DIRECTORY = "sys/devices/virtual/neuron_device"
 
 _BAD_STATUS = re.compile(r"err|fail|time|incorrect|bad|unrecoverable")
-_POWER = re.compile(r"POWER_STATUS_VALID,(\d+),([\d.]+),([\d.]+),([\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,6 @@ class Architecture:
     """Such as ``NCv2``."""
 
 
-@dataclass(frozen=True)
-class PowerUse:
-    """A chip's power over the last minute, as a share of its maximum in percent."""
-
-    minimum_percent: float
-    maximum_percent: float
-    average_percent: float
-
-
 def device_directories(root: Path) -> tuple[Path, ...]:
     """The sysfs directory of each device, in the order of their numbers."""
     found = (root / DEVICES_DIRECTORY).glob("neuron*")
@@ -94,12 +84,6 @@ def _status_counts(root: Path) -> Iterator[tuple[str, int]]:
                 yield f"{device.name}/{path.parts[-5]}/{status}", count
 
 
-def device_memory_peak_bytes(device: Path) -> int | None:
-    """The most device memory that was in use at once on any core of a device."""
-    peaks = (_number(p) for p in device.glob("neuron_core*/stats/memory_usage/device_mem/peak"))
-    return max((peak for peak in peaks if peak is not None), default=None)
-
-
 def architecture(device: Path) -> Architecture:
     """What the device of this sysfs directory is."""
     info = device / "info/architecture"
@@ -110,12 +94,6 @@ def architecture(device: Path) -> Architecture:
         device_version=read_text(info / "arch_type"),
         core_version=read_text(device / "neuron_core0/info/architecture/arch_type"),
     )
-
-
-def power_use(device: Path) -> PowerUse | None:
-    """Power of the last minute; ``None`` when the driver has no valid reading."""
-    match = _POWER.fullmatch(read_text(device / "stats/power/utilization") or "")
-    return PowerUse(float(match[2]), float(match[3]), float(match[4])) if match else None
 
 
 def _number(path: Path) -> int | None:

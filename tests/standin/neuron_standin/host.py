@@ -13,6 +13,7 @@ import mmap
 import os
 import struct
 import tempfile
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ ROOT_VARIABLE = "BENCH_NEURON_ROOT"
 CORES_PER_DEVICE = 2
 DEVICE_MEMORY_BYTES = 32 * 2**30
 
+_counting = threading.Lock()
 _FLOCK = "@hhqqi4x"
 COUNTERS = (
     "busy_ns",
@@ -101,10 +103,13 @@ class CoreCounters:
     def __init__(self, core: int, *, reset: bool = False) -> None:
         path = root() / "run" / f"core-{core}.counters"
         size = 8 * len(COUNTERS)
-        if reset or not path.exists():
-            path.write_bytes(bytes(size))
-        with path.open("r+b") as file:
-            self._cells = memoryview(mmap.mmap(file.fileno(), size)).cast("q")
+        # Never cut short: another process may have it mapped.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.ftruncate(descriptor, size)
+        self._cells = memoryview(mmap.mmap(descriptor, size)).cast("q")
+        os.close(descriptor)
+        if reset:
+            self._cells[:] = memoryview(bytes(size)).cast("q")
 
     def add(self, name: str, amount: int = 1) -> None:
         self._cells[COUNTERS.index(name)] += amount
@@ -121,6 +126,10 @@ def sysfs_device(device: int) -> Path:
 
 
 def count_in_sysfs(device: int, counter: str) -> None:
+    """Whole at every instant, as a real counter is: workers count and the tools read at the same time."""
     path = sysfs_device(device) / counter
-    if path.exists():
-        path.write_text(f"{int(path.read_text()) + 1}\n")
+    with _counting:
+        if path.exists():
+            new = path.with_name(f"{path.name}.new")
+            new.write_text(f"{int(path.read_text()) + 1}\n")
+            new.replace(path)

@@ -19,6 +19,10 @@ from neuron_standin.sdk import current
 
 from . import _program
 
+TARGET_OVERRIDE = "NEURON_PLATFORM_TARGET_OVERRIDE"
+# The libraries look when they are imported: what is set later is not seen.
+_TARGET_AT_IMPORT = os.environ.get(TARGET_OVERRIDE, "")
+
 NO_DEVICE = (
     "Bad StatusOr access: INVALID_ARGUMENT: PJRT_Client_Create: error condition nullptr != "
     "(args)->client->Error(): Init: error condition !(num_devices > 0)"
@@ -105,6 +109,6 @@ def _run_compiler(workdir: Path, flags: list[str]) -> None:
     if strikes(configured().get("compile_segfault")):
         os.kill(os.getpid(), signal.SIGSEGV)
     command = [sys.executable, "-S", "-m", "neuron_standin.neuronx_cc", str(workdir), *flags]
-    status = subprocess.run(command).returncode
+    status = subprocess.run(command, env={**os.environ, TARGET_OVERRIDE: _TARGET_AT_IMPORT}).returncode
     if status:
         raise RuntimeError(f"neuronx-cc failed with {status}")
