@@ -16,6 +16,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -31,8 +32,8 @@ from benchlib.results import ArtifactRef, Environment, Result
 log = logging.getLogger(__name__)
 
 ARTIFACT_FORMAT: Final = 1
-"""Part of every key. Raise it when the layout above changes, or the module that `benchlib.models` hands to the
-compiler does: then no older program is found."""
+"""Part of every key. Raise it when the layout above changes, or the module that `benchlib.models` hands to
+the compiler: then no older program is found."""
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
@@ -142,10 +143,12 @@ class ArtifactStore:
         return Bundle(program, reference, upload.manifest)
 
     def discard(self, ref: ArtifactRef) -> None:
-        """Remove a program, its manifest first."""
-        upload = self._upload_of(ref)
-        self._fs.rm_file(f"{upload.folder}/{MANIFEST}")
-        self._fs.rm(upload.folder, recursive=True)
+        """Remove a program, its manifest first. Whoever comes second finds nothing left to do."""
+        for upload in self._uploads(ref.key):
+            if upload.manifest.artifact == ref:
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(f"{upload.folder}/{MANIFEST}")
+                    self._fs.rm(upload.folder, recursive=True)
 
     def _uploads(self, key: str) -> Iterator[_Upload]:
         for path in sorted(self._fs.glob(f"{self._root}/{key}/*/{MANIFEST}")):

@@ -3,9 +3,10 @@
     .venv-data/bin/python benchmarks/cpu_engines.py --rounds 9
 
 Every engine lives in its own process, with its own thread limit, from start to end. They take turns, one
-short round each, over and over, so that whatever else the machine does hits all of them alike. The figure is
-the median of an engine's rounds. OpenVINO takes part when it can be imported (try it from a directory of
-its own: ``pip install --target DIR openvino`` and ``PYTHONPATH=DIR``).
+short round each, over and over, so that whatever else the machine does hits all of them alike. The figures
+are the median of an engine's rounds, and the median of its ratios to the chosen engine's same round.
+OpenVINO takes part when it can be imported (try it from a directory of its own:
+``pip install --target DIR openvino`` and ``PYTHONPATH=DIR``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from benchlib.loadgen import LoadOptions, measure, summarise
 from benchlib.spec import ModelSpec
 
 ROOT = Path(__file__).resolve().parent.parent
+
+CHOSEN = 1
+"""Which of the contenders the cpu backend is."""
 
 
 @dataclass(frozen=True)
@@ -179,14 +183,20 @@ def compete(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.rounds):
         for contender in crowd:
             contender.take_turn()
-    print(f"{arguments.model}, batch {arguments.batch_size}, sequence {arguments.sequence_length}")
-    for contender in sorted(crowd, key=lambda c: -statistics.median(c.rates)):
+    for contender in crowd:
         contender.close()
-        low, middle, high = min(contender.rates), statistics.median(contender.rates), max(contender.rates)
-        print(
-            f"{contender.engine.label}  median {middle:7.2f} inf/s  (range {low:.2f} to {high:.2f}, "
-            f"{len(contender.rates)} rounds of {arguments.batches} batches per replica)"
-        )
+    print(f"{arguments.model}, batch {arguments.batch_size}, sequence {arguments.sequence_length}; ", end="")
+    print(f"{arguments.rounds} rounds of {arguments.batches} batches per replica; inferences per second")
+    for contender in sorted(crowd, key=lambda c: -statistics.median(c.rates)):
+        print(describe(contender, crowd[CHOSEN]))
+
+
+def describe(contender: Contender, chosen: Contender) -> str:
+    """The ratio is the median over the rounds: both sides of each had the machine in the same seconds."""
+    low, middle, high = min(contender.rates), statistics.median(contender.rates), max(contender.rates)
+    ratio = statistics.median(a / b for a, b in zip(contender.rates, chosen.rates, strict=True))
+    figures = f"median {middle:7.2f}  range {low:.2f} to {high:.2f}  ratio to the chosen engine {ratio:.3f}"
+    return f"{contender.engine.label}  {figures}"
 
 
 def main() -> None:

@@ -139,6 +139,7 @@ def test_a_discarded_program_is_gone_and_leaves_its_neighbour(store: ArtifactSto
     store.put(*first)
     store.put(*second)
     store.discard(first[2].artifact)
+    store.discard(first[2].artifact)
     assert store.find(first[2].artifact.key) == second[2]
     with pytest.raises(BenchError, match="has no program"):
         store.fetch(first[2].artifact, tmp_path)

@@ -9,7 +9,7 @@ import typer
 from benchlib import __version__
 from benchlib.cli import db
 from benchlib.cli.demo import demo
-from benchlib.cli.importing import import_table
+from benchlib.cli.importing import import_file
 from benchlib.cli.report import report
 from benchlib.cli.trigger import trigger
 from benchlib.cli.up import up
@@ -27,7 +27,7 @@ app.command()(demo)
 app.command()(up)
 app.command()(trigger)
 app.command()(report)
-app.command("import")(import_table)
+app.command("import")(import_file)
 app.add_typer(db.app, name="db")
 
 

@@ -90,10 +90,9 @@ def _run(spec: SweepSpec, settings: Settings) -> _Outcome:
     ):
         while succeeded is None:
             succeeded = run.wait(_LOOK_S)
-            for step in run.progress.news():
-                sweep_id = step.sweep_id or sweep_id
-                display.show(step)
-            display.refresh()
+            news = list(run.progress.news())
+            sweep_id = next((step.sweep_id for step in news if step.sweep_id), sweep_id)
+            display.show(news)
     return _Outcome(succeeded, uuid.UUID(sweep_id) if sweep_id else None, log)
 
 

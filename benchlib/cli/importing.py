@@ -1,103 +1,158 @@
-"""`bench import`: a comparison table that somebody else measured."""
+"""`bench import`: what somebody else measured, or what another database exported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
-from benchlib.errors import BadInput
-from benchlib.report.imported import Claim, ImportedSweep, records_of
-from benchlib.report.seed_table import SeedTable, read_seed_table
+from benchlib.cli.import_options import ASSUMED_SEQUENCE_LENGTH, ASSUMPTION, ImportOptions
+from benchlib.cli.outputs import check_writable
+from benchlib.cli.seed_import import import_seed_table
+from benchlib.errors import BadInput, BenchError
+from benchlib.imports.formats import ImportFormat, detect
+from benchlib.imports.jsonl import read_json_lines
+from benchlib.imports.neuronperf import NeuronPerfClaim, read_neuronperf_csv, read_neuronperf_json
+from benchlib.imports.published import read_published
+from benchlib.imports.reading import Reading, counted, headline, render_report
 from benchlib.report.table import one_line
-from benchlib.report.terminal import open_console, print_comparison
+from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
 from benchlib.store.database import open_repository
-from benchlib.store.repository import Repository
 
-MAX_FILE_BYTES = 2**20
-"""A table of every batch size from 1 to 1024 takes a seventh of it."""
-
-ASSUMED_SEQUENCE_LENGTH = 128
+HEAD_BYTES = 64 * 1024
+SHOWN_FLAGS = 30
 
 
-def import_table(
+def import_file(
     file: Annotated[
-        Path, typer.Argument(help="Markdown file with one table in the form of `bench report --format md`.")
+        Path,
+        typer.Argument(
+            help="A comparison table in Markdown, AWS's published tables as CSV, a NeuronPerf report, "
+            "or what `bench export --format jsonl` wrote."
+        ),
     ],
+    fmt: Annotated[
+        Literal["auto", "seed", "published", "neuronperf-csv", "neuronperf-json", "jsonl"],
+        typer.Option("--format", help="auto tells by the first line; seed is the Markdown table."),
+    ] = "auto",
     model: Annotated[
         str | None,
-        typer.Option(help="What was measured. Default: the document's title, else the file's name."),
+        typer.Option(help="What was measured. Default: as the file says, else its title or name."),
     ] = None,
     sequence_length: Annotated[
         int | None,
         typer.Option(help=f"Tokens per sequence; {ASSUMED_SEQUENCE_LENGTH} is assumed when it is not given."),
     ] = None,
     backend: Annotated[
-        Literal["neuron", "cpu"], typer.Option(help="What measured it: an accelerator, or a CPU.")
-    ] = "neuron",
+        Literal["neuron", "cpu"] | None,
+        typer.Option(help="What measured a Markdown table: an accelerator (the default), or a CPU."),
+    ] = None,
     instance_type: Annotated[str | None, typer.Option(help="Such as inf2.xlarge.")] = None,
     label: Annotated[str | None, typer.Option(help='Such as "SDK 2.31".')] = None,
+    neuron_sdk: Annotated[
+        str | None, typer.Option(help="Release of the SDK that a NeuronPerf report was made with.")
+    ] = None,
+    date: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day of a NeuronPerf report, UTC. Default: as its name says."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write every flagged and refused row to this Markdown file.")
+    ] = None,
 ) -> None:
-    """Read a comparison table, check that its figures agree with each other, store and print it.
+    """Read what others measured, hold its figures against each other, store it, and say what came of it.
 
-    Little's law tells the unit of its latencies, whatever the header says. A second import changes nothing.
+    A row whose figures contradict each other is stored as invalid: it is shown, but never a peak and never a
+    baseline. A second import changes nothing. Exit code 1: no row of the file can be stored.
     """
-    table = read_seed_table(_text_of(file))
-    claim = Claim(
-        model=model or table.title or file.stem,
-        sequence_length=ASSUMED_SEQUENCE_LENGTH if sequence_length is None else sequence_length,
+    if report is not None:
+        check_writable("--report", report)
+    options = ImportOptions(
+        model=model or None,
+        sequence_length=sequence_length,
         backend=backend,
         instance_type=instance_type or None,
         label=label or None,
+        neuron_sdk=neuron_sdk or None,
+        date=date and date.replace(tzinfo=UTC),
+        report=report,
     )
-    imported = records_of(table, claim, datetime.now(UTC))
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
-    is_new = _store(imported, repository)
-    console = open_console()
-    for remark in _remarks(table, sequence_length, is_new):
-        console.print(Text(one_line(remark)))
-    console.print()
-    print_comparison(repository.comparison(imported.sweep.sweep_id), console)
+    found = _detected(file) if fmt == "auto" else fmt
+    options.check(found)
+    if found == "seed":
+        import_seed_table(file, options)
+    else:
+        _import_rows(file, found, options)
 
 
-def _text_of(file: Path) -> str:
-    allowed = f"a Markdown file in UTF-8 of at most {MAX_FILE_BYTES} bytes"
+def _detected(file: Path) -> ImportFormat:
     try:
         with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-        text = content.decode("utf-8-sig")
+            return detect(stream.read(HEAD_BYTES).decode(errors="replace"))
     except OSError as error:
-        raise BadInput("file", str(file), f"{allowed} ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput("file", str(file), allowed) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise BadInput("file", str(file), allowed)
-    return text
+        raise BadInput("file", str(file), f"a file that can be read ({error.strerror})") from error
 
 
-def _store(imported: ImportedSweep, repository: Repository) -> bool:
-    """Store what is not stored yet; True when anything was."""
-    repository.record(imported.sweep)
-    rows = repository.comparison(imported.sweep.sweep_id).rows
-    stored = {row.batch_size for row in rows if row.status == "ok"}
-    new = [record for record in imported.measurements if record.batch_size not in stored]
-    for record in new:
-        repository.record(record)
-    return bool(new)
+def _import_rows(file: Path, found: ImportFormat, options: ImportOptions) -> None:
+    reading = _read(file, found, options)
+    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    new = repository.record_all(reading.records)
+    if options.report is not None:
+        options.report.write_text(render_report(reading, file.name, new), encoding="utf-8")
+    assumed = found.startswith("neuronperf") and options.sequence_length is None
+    _print(reading, new, assumed, open_console())
+    if not reading.records:
+        raise BenchError(f"no row of {file.name} can be stored")
 
 
-def _remarks(table: SeedTable, sequence_length: int | None, is_new: bool) -> list[str]:
-    remarks = [table.latency_unit.sentence]
-    if sequence_length is None:
-        remarks.append(
-            f"The table does not say the sequence length: {ASSUMED_SEQUENCE_LENGTH} tokens are assumed."
-        )
-    if table.ignored_columns:
-        remarks.append(f"Not imported: the columns {', '.join(table.ignored_columns)}.")
-    if not is_new:
-        remarks.append("This table had been imported before; nothing was changed.")
-    return remarks
+def _read(file: Path, found: ImportFormat, options: ImportOptions) -> Reading:
+    with _text_of(file) as lines:
+        if found == "published":
+            return read_published(lines)
+        if found == "jsonl":
+            return read_json_lines(lines)
+        if found == "neuronperf-csv":
+            return read_neuronperf_csv(lines, file, _neuronperf_claim(options))
+        return read_neuronperf_json(lines.read(), file, _neuronperf_claim(options))
+
+
+@contextmanager
+def _text_of(file: Path) -> Iterator[TextIO]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            yield lines
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.reason
+        raise BadInput("file", str(file), f"a text file in UTF-8 ({reason})") from error
+
+
+def _neuronperf_claim(options: ImportOptions) -> NeuronPerfClaim:
+    return NeuronPerfClaim(
+        sequence_length=options.sequence_length_or_assumed,
+        measured_at=options.date,
+        model=options.model,
+        instance_type=options.instance_type,
+        neuron_sdk=options.neuron_sdk,
+        label=options.label,
+    )
+
+
+def _print(reading: Reading, new: int, assumed: bool, console: Console) -> None:
+    lines = [ASSUMPTION] if assumed else []
+    lines.append(headline(reading, new))
+    lines += [f"Flagged: {line}" for line in counted(reading.flagged)]
+    lines += [f"Refused: {line}" for line in counted(reading.refused)]
+    lines += [f"{each.where}: {each.what}. {each.reason}" for each in reading.flagged[:SHOWN_FLAGS]]
+    if len(reading.flagged) > SHOWN_FLAGS:
+        lines.append(f"And {len(reading.flagged) - SHOWN_FLAGS} more: --report FILE lists every row.")
+    for line in lines:
+        console.print(Text(one_line(line)))

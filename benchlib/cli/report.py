@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from benchlib.errors import BadInput, BenchError
+from benchlib.cli.outputs import check_writable
+from benchlib.errors import BenchError
 from benchlib.report.render import Format, render
 from benchlib.report.terminal import open_console, print_comparison
 from benchlib.settings import Settings
@@ -29,7 +30,7 @@ def report(
 ) -> None:
     """Print the comparison table of a sweep, with its throughput peak marked."""
     if output is not None:
-        _check_writable(output)
+        check_writable("--output", output)
     repository = open_repository(Settings.from_environment(), start_embedded=True)
     sweep_id = repository.find_sweep(sweep) if sweep is not None else repository.latest_sweep_id()
     if sweep_id is None:
@@ -43,8 +44,3 @@ def report(
         print_comparison(comparison, open_console())
     else:
         sys.stdout.write(render(comparison, fmt))
-
-
-def _check_writable(output: Path) -> None:
-    if output.is_dir() or not output.parent.is_dir():
-        raise BadInput("--output", str(output), "a file in a directory that exists")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -11,19 +11,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from benchlib import progress
+from benchlib.report.table import one_line
 
 _BAR_WIDTH = 24
 
 
 class Display(Protocol):
-    """Shows one step of a sweep after the other."""
+    """Shows how far each batch size is."""
 
-    def show(self, step: progress.Progress) -> None:
-        """Take in one step."""
-        ...
-
-    def refresh(self) -> None:
-        """Redraw, where there is something to redraw."""
+    def show(self, steps: Iterable[progress.Progress]) -> None:
+        """Take in what happened since the last time, oldest first."""
         ...
 
 
@@ -49,36 +46,37 @@ class _Bars:
     def __init__(self, bars: Progress, batch_sizes: Sequence[int]) -> None:
         self._bars = bars
         self._airflow: TaskID | None = bars.add_task("starting", name="Airflow", total=None)
-        self._tasks = {
-            size: bars.add_task("", name=f"batch {size}", total=1.0, start=False) for size in batch_sizes
-        }
+        self._tasks = {size: bars.add_task("", name=f"batch {size}", total=1.0) for size in batch_sizes}
         bars.refresh()
 
-    def show(self, step: progress.Progress) -> None:
+    def show(self, steps: Iterable[progress.Progress]) -> None:
+        news = [step for step in steps if step.batch_size in self._tasks]
+        for step in news:
+            self._advance(step)
+        if news:
+            self._bars.refresh()
+
+    def _advance(self, step: progress.Progress) -> None:
         if self._airflow is not None:
             self._bars.remove_task(self._airflow)
             self._airflow = None
-        if step.batch_size in self._tasks:
-            done = {"done": 1.0, "failed": 0.0}.get(step.state, step.fraction or 0.0)
-            fraction = done if step.stage == "measure" else 0.0
-            self._bars.update(
-                self._tasks[step.batch_size], description=_say(step).split("\n")[0], completed=fraction
-            )
-
-    def refresh(self) -> None:
-        self._bars.refresh()
+        assert step.batch_size is not None
+        finished = 1.0 if step.state == "done" else step.fraction or 0.0
+        self._bars.update(
+            self._tasks[step.batch_size],
+            description=one_line(_say(step)),
+            completed=finished if step.stage == "measure" else 0.0,
+        )
 
 
 class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def show(self, step: progress.Progress) -> None:
-        if step.batch_size is not None and step.state != "running":
-            self._console.print(Text(f"batch {step.batch_size}: {_say(step)}"))
-
-    def refresh(self) -> None:
-        """Lines stay as they are."""
+    def show(self, steps: Iterable[progress.Progress]) -> None:
+        for step in steps:
+            if step.batch_size is not None and step.state != "running":
+                self._console.print(Text(f"batch {step.batch_size}: {one_line(_say(step))}"))
 
 
 def _say(step: progress.Progress) -> str:

@@ -117,12 +117,10 @@ def _follow(client: AirflowClient, run_id: str) -> bool:
     with open_display(open_console(), sizes) as display:
         while True:
             state = client.run_state(DAG_ID, run_id)
-            for task in client.tasks(DAG_ID, run_id):
-                step = _step(task, sizes)
-                if step and step not in shown:
-                    display.show(step)
-                    shown.add(step)
-            display.refresh()
+            steps = [_step(task, sizes) for task in client.tasks(DAG_ID, run_id)]
+            news = [step for step in steps if step and step not in shown]
+            display.show(news)
+            shown.update(news)
             if state in ENDED:
                 return state == "success"
             time.sleep(_LOOK_S)

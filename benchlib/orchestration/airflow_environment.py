@@ -53,7 +53,7 @@ class Secrets:
 
 
 def common_environment(settings: Settings, home: Path, metadata_url: str) -> dict[str, str]:
-    """What every use of Airflow needs: its files in ``home``, our DAGs, no examples, nothing phoned home."""
+    """What every use of Airflow needs: its files in ``home``, our DAGs, no examples."""
     kept = Secrets.of(home)
     return {
         "AIRFLOW_HOME": str(home),
@@ -63,7 +63,6 @@ def common_environment(settings: Settings, home: Path, metadata_url: str) -> dic
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__API__SECRET_KEY": kept.api_secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": kept.jwt_secret,
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         # Else a task that fails is known to have failed up to 5 s later.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "BENCH_HOME": str(settings.home),

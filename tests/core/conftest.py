@@ -71,9 +71,11 @@ def copied(compiled: tuple[Bench, dict[str, Any]], bench: Bench) -> tuple[Bench,
 
 
 FAULTY = """
-import os
+import contextlib, os
 import torch
+from benchlib.backends.base import Watch
 from benchlib.backends.cpu import CpuBackend
+from benchlib.results import Check
 
 class Offered(CpuBackend):
     name = "faulty"
@@ -84,6 +86,13 @@ class Offered(CpuBackend):
 
     def worker_cpus(self, core):
         return None
+
+    @contextlib.contextmanager
+    def watch(self, workdir, cores):
+        watch = Watch()
+        yield watch
+        fault = os.environ.get("FAULT")
+        watch.checks = (Check(name="cores_used", passed=fault != "idle", figure=cores, advice="-"),)
 
     def try_out(self, artifact, example):
         return None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchlib.core.measuring import Layout, littles_law
+from benchlib.errors import BenchError
 from benchlib.progress import MARK, parse
 from benchlib.results import LatencySummary, Measurement, Round
 from benchlib.spec import LoadSpec
@@ -42,6 +43,11 @@ def test_auto_means_a_replica_per_core_and_a_worker_per_replica(
     load: LoadSpec, replicas: int, workers: int
 ) -> None:
     assert Layout.of(load, cores=6) == Layout(6, replicas, workers)
+
+
+def test_a_host_without_cores_does_not_measure() -> None:
+    with pytest.raises(BenchError, match="only compile"):
+        Layout.of(LoadSpec(), cores=0)
 
 
 def test_replicas_and_workers_are_dealt_out_evenly() -> None:
@@ -142,10 +148,11 @@ facts, store = {}, dict(artifact_url="file://{store}", batch_size=2, backend="fa
 model = ModelSpec(name="config:bert-tiny", sequence_length=16)
 compiled = compile_program(CompileRequest(model=model, **store))
 load = LoadSpec(batches_per_worker=20, warmup_batches=2, rounds=1)
-for fault in ("none", "wrong", "nan"):
+for fault in ("none", "wrong", "nan", "idle"):
     os.environ["FAULT"] = fault
     measured = measure_program(MeasureRequest(artifact=compiled.artifact, load=load, **store))
     facts[fault] = {check.name: (check.passed, check.advice) for check in measured.checks}
+    facts[fault]["valid"] = measured.valid
 os.environ["FAULT"] = "raise"
 try:
     measure_program(MeasureRequest(artifact=compiled.artifact, load=load, **store))
@@ -166,6 +173,9 @@ def test_faults_of_one_replica_reach_the_result(faulty: Bench) -> None:
     assert "replica 1" in facts["wrong"]["outputs_match_reference"][1]
     assert outputs("nan") == (False, False)
     assert "replica 1 after the load" in facts["nan"]["outputs_finite"][1]
+    assert facts["none"]["cores_used"][0]
+    assert not facts["idle"]["cores_used"][0]
+    assert not facts["idle"]["valid"]
     assert facts["raise"] == "worker 1 on replica 1 failed: RuntimeError: the core is gone"
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -143,7 +144,8 @@ def harness() -> Iterator[subprocess.Popen[str]]:
     assert process.stdout
     assert process.stdout.readline() == "measuring\n"
     yield process
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # children that should be gone included
     process.communicate()
 
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
 
 import psutil
 import pytest
@@ -13,32 +12,17 @@ import pytest
 from benchlib.results import ArtifactRef
 from benchlib.spec import CompileRequest, LoadSpec, MeasureRequest, ModelSpec
 
-PRELUDE = r"""#!{python} -S
-import json, os, signal, subprocess, sys, time
-stage, request_file, result_file = sys.argv[4], sys.argv[5], sys.argv[7]
-request = json.load(open(request_file))
-def leave(result):
-    with open(result_file, "w") as file:
-        json.dump(result, file)
-def leave_pid(path, pid):
-    with open(path, "w") as file:
-        file.write("%d\n" % pid)
-ENVIRONMENT = dict(hardware=False, device="fake", fingerprint="f")
-ARTIFACT = dict(key="a" * 64, filename="model_batch_size_%d.pt" % request["batch_size"], sha256="b" * 64, size_bytes=1)
-COMPILED = dict(batch_size=request["batch_size"], backend="cpu", precision="fp32", artifact=ARTIFACT,
-                cache_hit=False, compile_duration_s=0.5, environment=ENVIRONMENT)
-"""
+from .fake_python import write_fake_python
 
 
 @pytest.fixture
 def make_python(tmp_path: Path) -> Callable[[str], Path]:
     """An "interpreter" of the data plane that runs the given lines whatever it is asked to run."""
 
+    numbers = itertools.count()
+
     def make(body: str) -> Path:
-        script = tmp_path / f"python-{len(list(tmp_path.iterdir()))}"
-        script.write_text(PRELUDE.replace("{python}", sys.executable) + dedent(body))
-        script.chmod(0o755)
-        return script
+        return write_fake_python(tmp_path / f"python-{next(numbers)}", body)
 
     return make
 

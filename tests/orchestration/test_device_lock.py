@@ -21,7 +21,8 @@ HOLD = """
     from benchlib.orchestration.device_lock import device_lock
     path, kind, child_pid = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     with device_lock(path, exclusive=kind == "exclusive", what="measure batch 8", timeout_s=30) as lock:
-        child = subprocess.Popen(["sleep", "600"], pass_fds=[lock] if child_pid != "-" else [], stdout=subprocess.DEVNULL)
+        inherited = [lock] if child_pid != "-" else []
+        child = subprocess.Popen(["sleep", "600"], pass_fds=inherited, stdout=subprocess.DEVNULL)
         if child_pid != "-":
             Path(child_pid).write_text(f"{child.pid}\\n")
         print("held", flush=True)
@@ -103,13 +104,17 @@ def test_a_killed_holder_lets_go(hold: Callable[..., Holder], tmp_path: Path) ->
     take(tmp_path, exclusive=True, timeout_s=10)
 
 
-def test_a_child_keeps_the_device_when_its_task_is_killed(hold: Callable[..., Holder], tmp_path: Path) -> None:
+def test_a_child_keeps_the_device_when_its_task_is_killed(
+    hold: Callable[..., Holder], tmp_path: Path
+) -> None:
     holder = hold("exclusive", tmp_path / "child")
     child = pid_in(tmp_path / "child")
     holder.process.kill()
     holder.process.wait()
     assert is_running(child)
-    with pytest.raises(DeviceBusy, match=rf"what process {holder.process.pid} left running \(measure batch 8\)"):
+    with pytest.raises(
+        DeviceBusy, match=rf"what process {holder.process.pid} left running \(measure batch 8\)"
+    ):
         take(tmp_path, exclusive=False)
     subprocess.run(["kill", "-9", str(child)], check=True)
     wait_until(lambda: not is_running(child))

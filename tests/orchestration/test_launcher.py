@@ -15,6 +15,7 @@ from textwrap import dedent
 import psutil
 import pytest
 
+from benchlib.neuron_failures import classify
 from benchlib.orchestration.launcher import StepFailed, child_environment, run_step
 from benchlib.progress import Progress
 from benchlib.results import Failure
@@ -23,6 +24,7 @@ from benchlib.spec import CompileRequest, MeasureRequest
 from .conftest import PROJECT, is_running, pid_in, wait_until
 
 MakePython = Callable[[str], Path]
+
 
 def failure_of(python: Path, request: CompileRequest | MeasureRequest, **limits: float) -> Failure:
     with pytest.raises(StepFailed) as caught:
@@ -85,7 +87,9 @@ def test_output_reaches_the_log_while_the_step_runs(
     ]
 
 
-def test_progress_is_told_and_kept_out_of_the_tail(make_python: MakePython, request_4: CompileRequest) -> None:
+def test_progress_is_told_and_kept_out_of_the_tail(
+    make_python: MakePython, request_4: CompileRequest
+) -> None:
     python = make_python("""
         print('BENCH-PROGRESS {"stage": "compile", "state": "running", "fraction": 0.5}')
         print("BENCH-PROGRESS not json")
@@ -138,6 +142,20 @@ def test_success_without_a_usable_result_is_a_failure(
     failure = failure_of(make_python(body), request_4)
     assert failure.kind == "error"
     assert complaint in failure.message
+
+
+def test_a_crash_on_a_neuron_host_says_what_it_means(
+    make_python: MakePython, request_4: CompileRequest
+) -> None:
+    python = make_python("""
+        print("ERROR NRT:nrt_init Incompatible runtime state: NRT_STATE_CHILD", flush=True)
+        os.abort()
+    """)
+    known = classify("Incompatible runtime state: NRT_STATE_CHILD")
+    assert known is not None
+    on_neuron = failure_of(python, request_4.model_copy(update={"backend": "neuron"}))
+    assert on_neuron.message == f"compile of batch size 4 was killed by SIGABRT. {known.sentence}"
+    assert known.sentence not in failure_of(python, request_4).message
 
 
 def test_a_missing_interpreter_is_bad_input(tmp_path: Path, request_4: CompileRequest) -> None:

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from benchlib.cli.sweep_display import open_display
+from benchlib.progress import Progress
+
+STEPS = [
+    Progress(stage="plan", state="done"),
+    Progress(stage="compile", state="started", batch_size=1),
+    Progress(stage="compile", state="cached", batch_size=1),
+    Progress(
+        stage="measure", state="running", batch_size=1, fraction=0.5, message="round 1 of 2, 900.0 inf/s"
+    ),
+    Progress(stage="measure", state="done", batch_size=1, message="1,000.0 inf/s"),
+    Progress(stage="compile", state="failed", batch_size=2, message="does\nnot fit \x1b[31m"),
+    Progress(stage="compile", state="started", batch_size=99),
+]
+
+
+def shown(steps: list[Progress], *, terminal: bool) -> str:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=100, color_system=None)
+    with open_display(console, [1, 2]) as display:
+        display.show(steps)
+        shown_before_the_end = screen.getvalue()
+    return shown_before_the_end
+
+
+def test_a_pipe_gets_one_plain_line_per_event_and_no_running_figures() -> None:
+    assert shown(STEPS[:6], terminal=False).splitlines() == [
+        "batch 1: compiling",
+        "batch 1: compiled before",
+        "batch 1: measured: 1,000.0 inf/s",
+        "batch 2: compile failed: does not fit \N{REPLACEMENT CHARACTER}[31m",
+    ]
+
+
+def test_a_terminal_shows_where_each_batch_size_is() -> None:
+    last_screen = shown(STEPS[:4], terminal=True)[-400:]
+    assert "batch 1" in last_screen
+    assert "measuring: round 1 of 2, 900.0 inf/s" in last_screen
+    assert "starting" not in last_screen
+
+
+def test_a_terminal_is_not_redrawn_without_news() -> None:
+    nothing = shown([], terminal=True)
+    assert shown([STEPS[0]], terminal=True) == nothing
+    assert "starting" in nothing
+
+
+def test_a_batch_size_that_was_not_planned_does_no_harm() -> None:
+    assert "batch 99" not in shown(STEPS, terminal=True)
