@@ -62,6 +62,11 @@ class MeasurementRecord(Spec):
 Record = SweepRecord | CompilationRecord | MeasurementRecord
 
 
+def sweep_of(record: Record) -> SweepRecord:
+    """The sweep that a record belongs to, or is."""
+    return record if isinstance(record, SweepRecord) else record.sweep
+
+
 def started_at(record: Record) -> datetime:
     """When the record's subject came about, for ordering a replay."""
     return record.created_at if isinstance(record, SweepRecord) else record.recorded_at

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from typing_extensions import Self
 
 BUCKET_GROWTH: Final = 1.01 / 0.99
 """Each bucket of a latency histogram ends this much higher than the one before.
@@ -58,7 +57,9 @@ class Environment(Result):
     neuron_driver: str | None = None
     benchlib: str | None = None
     image: str | None = None
-    neuron_sdk: str | None = Field(None, description="Release of the Neuron SDK, such as 2.26.0, where known.")
+    neuron_sdk: str | None = Field(
+        None, description="Release of the Neuron SDK, such as 2.26.0, where known."
+    )
     fingerprint: str = Field(
         description="SHA-256 over the fields that define a comparable environment (not the host name)."
     )
@@ -102,7 +103,7 @@ class LatencyHistogram(Result):
     batches: tuple[int, ...] = Field(description="Batches in each of them, in the same order.")
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> LatencyHistogram:
         if len(self.buckets) != len(self.batches) or min(self.batches) < 1:
             raise ValueError("a histogram needs at least one batch in each of its buckets")
         if any(before >= after for before, after in pairwise(self.buckets)):
@@ -164,10 +165,12 @@ class Measurement(Result):
     warnings: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _check_counts(self) -> Self:
+    def _check_counts(self) -> Measurement:
         counts = (self.batches, self.inferences, self.duration_s, self.latency.samples)
         if None in counts and any(count is not None for count in counts):
-            raise ValueError("batches, inferences, duration_s and latency.samples are known together or not at all")
+            raise ValueError(
+                "batches, inferences, duration_s and latency.samples are known together or not at all"
+            )
         if self.latency_histogram and sum(self.latency_histogram.batches) != self.latency.samples:
             raise ValueError("the histogram holds as many batches as the latencies are taken from")
         return self

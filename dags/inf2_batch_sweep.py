@@ -78,6 +78,72 @@ def retried_only_if_that_can_help() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+@task
+def plan() -> list[int]:
+    """Check the parameters, record the sweep and return its batch sizes."""
+    from benchlib.orchestration.steps import plan_sweep
+
+    with retried_only_if_that_can_help():
+        return plan_sweep(current_sweep())
+
+
+# Arguments go by keyword: the template finds them there while the task is still running.
+@task_group
+def per_batch_size(batch_size: int) -> None:
+    """Compile one batch size, then measure it; a batch size that fails stops no other."""
+
+    @task(
+        task_id="compile",
+        map_index_template=NAME_BY_BATCH_SIZE,
+        pool_slots=1,
+        execution_timeout=COMPILE_AT_MOST,
+        multiple_outputs=False,
+        **DEVICE,
+    )
+    def compile_one(batch_size: int) -> dict[str, Any]:
+        """Compile one batch size and return where its program is."""
+        from benchlib.orchestration.steps import compile_batch_size
+
+        with retried_only_if_that_can_help():
+            return compile_batch_size(current_sweep(), batch_size, attempt=current_attempt())
+
+    @task(
+        task_id="measure",
+        map_index_template=NAME_BY_BATCH_SIZE,
+        pool_slots=DEVICE_POOL_SLOTS,
+        priority_weight=10,
+        execution_timeout=MEASURE_AT_MOST,
+        multiple_outputs=False,
+        **DEVICE,
+    )
+    def measure_one(batch_size: int, artifact: dict[str, Any]) -> dict[str, Any]:
+        """Measure one program alone on its device and return its headline figures."""
+        from benchlib.orchestration.steps import measure_batch_size
+
+        with retried_only_if_that_can_help():
+            return measure_batch_size(current_sweep(), batch_size, artifact, attempt=current_attempt())
+
+    measure_one(batch_size=batch_size, artifact=compile_one(batch_size=batch_size))
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[SWEEP_DONE], multiple_outputs=False)
+def report() -> Iterator[Metadata]:
+    """Print the table of this sweep from the database, failed batch sizes included."""
+    from benchlib.orchestration.steps import report_sweep
+
+    with retried_only_if_that_can_help():
+        comparison = report_sweep(current_sweep())
+    yield Metadata(SWEEP_DONE, extra={"sweep_id": str(comparison.sweep_id)})
+
+
+@task(trigger_rule=TriggerRule.ONE_FAILED, retries=0)
+def some_batch_size_failed() -> None:
+    """Turn the run red: only the last tasks of a run decide its state, and `report` succeeds."""
+    raise AirflowFailException(
+        "at least one batch size has no result: the table in `report` says which and why"
+    )
+
+
 @dag(
     schedule="0 2 * * *",
     catchup=False,
@@ -107,67 +173,6 @@ def retried_only_if_that_can_help() -> Iterator[None]:
 )
 def inf2_batch_sweep() -> None:
     """What runs when; what each step does is `benchlib.orchestration.steps`."""
-
-    @task
-    def plan() -> list[int]:
-        """Check the parameters, record the sweep and return its batch sizes."""
-        from benchlib.orchestration.steps import plan_sweep
-
-        with retried_only_if_that_can_help():
-            return plan_sweep(current_sweep())
-
-    # Arguments go by keyword: the template finds them there while the task is still running.
-    @task_group
-    def per_batch_size(batch_size: int) -> None:
-        @task(
-            task_id="compile",
-            map_index_template=NAME_BY_BATCH_SIZE,
-            pool_slots=1,
-            execution_timeout=COMPILE_AT_MOST,
-            multiple_outputs=False,
-            **DEVICE,
-        )
-        def compile_one(batch_size: int) -> dict[str, Any]:
-            """Compile one batch size and return where its program is."""
-            from benchlib.orchestration.steps import compile_batch_size
-
-            with retried_only_if_that_can_help():
-                return compile_batch_size(current_sweep(), batch_size, attempt=current_attempt())
-
-        @task(
-            task_id="measure",
-            map_index_template=NAME_BY_BATCH_SIZE,
-            pool_slots=DEVICE_POOL_SLOTS,
-            priority_weight=10,
-            execution_timeout=MEASURE_AT_MOST,
-            multiple_outputs=False,
-            **DEVICE,
-        )
-        def measure_one(batch_size: int, artifact: dict[str, Any]) -> dict[str, Any]:
-            """Measure one program alone on its device and return its headline figures."""
-            from benchlib.orchestration.steps import measure_batch_size
-
-            with retried_only_if_that_can_help():
-                return measure_batch_size(current_sweep(), batch_size, artifact, attempt=current_attempt())
-
-        measure_one(batch_size=batch_size, artifact=compile_one(batch_size=batch_size))
-
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[SWEEP_DONE], multiple_outputs=False)
-    def report() -> Iterator[Metadata]:
-        """Print the table of this sweep from the database, failed batch sizes included."""
-        from benchlib.orchestration.steps import report_sweep
-
-        with retried_only_if_that_can_help():
-            comparison = report_sweep(current_sweep())
-        yield Metadata(SWEEP_DONE, extra={"sweep_id": str(comparison.sweep_id)})
-
-    @task(trigger_rule=TriggerRule.ONE_FAILED, retries=0)
-    def some_batch_size_failed() -> None:
-        """Turn the run red: only the last tasks of a run decide its state, and `report` succeeds."""
-        raise AirflowFailException(
-            "at least one batch size has no result: the table in `report` says which and why"
-        )
-
     batches = per_batch_size.expand(batch_size=plan())
     batches >> [report(), some_batch_size_failed()]
 

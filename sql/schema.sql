@@ -490,4 +490,1486 @@ COMMENT ON VIEW comparison_table IS
 
 INSERT INTO bench_alembic_version (version_num) VALUES ('0001') RETURNING bench_alembic_version.version_num;
 
+-- Running upgrade 0001 -> 0002
+
+ALTER TABLE environment ADD COLUMN neuron_sdk TEXT;
+
+COMMENT ON COLUMN environment.neuron_sdk IS 'Release of the Neuron SDK, such as 2.26.0';
+
+ALTER TABLE measurement ADD COLUMN latency_buckets INTEGER[];
+
+COMMENT ON COLUMN measurement.latency_buckets IS 'Histogram of the latency of one batch: bucket i ends at (1.01 / 0.99) ^ i ms';
+
+ALTER TABLE measurement ADD COLUMN latency_bucket_batches BIGINT[];
+
+COMMENT ON COLUMN measurement.latency_bucket_batches IS 'Batches in each of the latency_buckets';
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_latency_histogram CHECK (num_nulls(latency_buckets, latency_bucket_batches) <> 1 AND (latency_buckets IS NULL OR samples IS NOT NULL) AND cardinality(latency_buckets) >= 1 AND cardinality(latency_buckets) = cardinality(latency_bucket_batches) AND array_position(latency_buckets, NULL) IS NULL AND array_position(latency_bucket_batches, NULL) IS NULL AND 1 <= ALL (latency_bucket_batches));
+
+ALTER TABLE measurement DROP CONSTRAINT ck_measurement_result_has_figures;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_result_has_figures CHECK (status = 'failed' OR (num_nonnulls(failure_kind, failure_message, failure_log_tail) = 0 AND num_nulls(environment_id, started_at, filename, backend, throughput_inf_per_s) = 0 AND num_nulls(batches, inferences, duration_s, samples) IN (0, 4)));
+
+-- A percentile of latency in ms, from any number of histograms: a bucket may be named many times.
+-- Order statistics are taken as 2 * growth ^ bucket / (growth + 1), within 1 percent of the truth, and interpolated
+-- linearly (Hyndman and Fan 1996, definition 7), so that the result is within 1 percent of what all samples give.
+-- NULL where fewer than one batch is expected above the percentile.
+CREATE FUNCTION latency_percentile(buckets integer[], batches bigint[], percent double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+    WITH merged AS (
+        SELECT
+            2 * power(1.01::double precision / 0.99, pair.bucket) / (1.01::double precision / 0.99 + 1) AS ms,
+            sum(sum(pair.batches)) OVER (ORDER BY pair.bucket) AS up_to
+        FROM unnest($1, $2) AS pair (bucket, batches)
+        GROUP BY pair.bucket
+    ),
+    target AS (
+        SELECT max(merged.up_to) AS total, (max(merged.up_to) - 1)::double precision * $3 / 100 AS place
+        FROM merged
+    )
+    SELECT below.ms + (target.place - floor(target.place)) * (above.ms - below.ms)
+    FROM target
+    CROSS JOIN LATERAL (
+        SELECT min(merged.ms) AS ms FROM merged WHERE merged.up_to > floor(target.place)
+    ) AS below
+    CROSS JOIN LATERAL (
+        SELECT min(merged.ms) AS ms FROM merged WHERE merged.up_to > ceil(target.place)
+    ) AS above
+    WHERE $3 >= 0 AND target.total * (1 - $3 / 100) >= 1 - 1e-9
+$$;
+
+COMMENT ON FUNCTION latency_percentile(integer[], bigint[], double precision) IS
+    'Percentile of latency in ms within 1 percent, of one histogram or of many appended to each other';
+
+-- The latency histograms as rows, one per measurement and bucket in use; histograms add up by bucket.
+-- A bucket's width is 2 percent of its latency, the same everywhere and always.
+CREATE VIEW latency_bucket AS
+SELECT
+    measurement.sweep_id,
+    measurement.measurement_id,
+    measurement.batch_size,
+    measurement.status,
+    measurement.started_at,
+    pair.bucket,
+    pair.batches,
+    power(1.01::double precision / 0.99, pair.bucket - 1) AS above_ms,
+    power(1.01::double precision / 0.99, pair.bucket) AS up_to_ms
+FROM measurement
+CROSS JOIN LATERAL unnest(measurement.latency_buckets, measurement.latency_bucket_batches)
+    AS pair (bucket, batches);
+
+COMMENT ON VIEW latency_bucket IS
+    'Latency histograms, one row per measurement and bucket: batches that took above_ms to up_to_ms';
+
+UPDATE bench_alembic_version SET version_num='0002' WHERE bench_alembic_version.version_num = '0001';
+
+-- Running upgrade 0002 -> 0003
+
+CREATE TABLE series (
+    series_id UUID NOT NULL, 
+    model TEXT NOT NULL, 
+    model_revision TEXT, 
+    sequence_length INTEGER NOT NULL, 
+    precision TEXT, 
+    compiler_args TEXT[] NOT NULL, 
+    batch_size INTEGER NOT NULL, 
+    scenario TEXT NOT NULL, 
+    replicas INTEGER, 
+    workers INTEGER, 
+    worker_mode TEXT, 
+    backend TEXT NOT NULL, 
+    instance_type TEXT, 
+    hardware BOOLEAN NOT NULL, 
+    CONSTRAINT pk_series PRIMARY KEY (series_id), 
+    CONSTRAINT ck_series_derived CHECK (series_id = left(encode(sha256(convert_to(ROW(model, model_revision, sequence_length, precision, compiler_args, batch_size, scenario, replicas, workers, worker_mode, backend, instance_type, hardware)::text, 'UTF8')), 'hex'), 32)::uuid), 
+    CONSTRAINT ck_series_counts CHECK (sequence_length >= 1 AND batch_size >= 1 AND replicas >= 1 AND workers >= 1)
+);
+
+COMMENT ON TABLE series IS 'The keys of the histories: measurements of one series differ in time and software only';
+
+COMMENT ON COLUMN series.series_id IS 'Derived from all other columns, so the same in every database';
+
+COMMENT ON COLUMN series.model IS 'Hub id, directory, or config:NAME for seeded random weights';
+
+COMMENT ON COLUMN series.model_revision IS 'Branch, tag or commit on the hub';
+
+COMMENT ON COLUMN series.sequence_length IS 'Tokens per sequence, padding included';
+
+COMMENT ON COLUMN series.precision IS 'Precision of the program; NULL: not known';
+
+COMMENT ON COLUMN series.compiler_args IS 'Flags for the device''s compiler';
+
+COMMENT ON COLUMN series.batch_size IS 'Inferences per call';
+
+COMMENT ON COLUMN series.scenario IS 'Kind of load: offline, server or single_stream';
+
+COMMENT ON COLUMN series.replicas IS 'Loaded copies of the model; NULL: not known';
+
+COMMENT ON COLUMN series.workers IS 'Closed loops that issued batches; NULL: not known';
+
+COMMENT ON COLUMN series.worker_mode IS 'What a worker was: thread or process';
+
+COMMENT ON COLUMN series.backend IS 'What ran the model';
+
+COMMENT ON COLUMN series.instance_type IS 'The cloud''s name of the machine, such as inf2.xlarge';
+
+COMMENT ON COLUMN series.hardware IS 'True only for a real accelerator; results of a CPU or a stand-in never stand for one';
+
+ALTER TABLE sweep ADD COLUMN night DATE GENERATED ALWAYS AS ((created_at AT TIME ZONE 'UTC')::date) STORED NOT NULL;
+
+COMMENT ON COLUMN sweep.night IS 'UTC date on which the sweep began';
+
+CREATE INDEX ix_sweep_night ON sweep (night);
+
+ALTER TABLE environment ADD COLUMN sdk TEXT GENERATED ALWAYS AS (coalesce(neuron_sdk, 'neuronx-cc ' || neuronx_cc, 'torch ' || torch, 'unknown')) STORED NOT NULL;
+
+COMMENT ON COLUMN environment.sdk IS 'The Neuron SDK, or else the compiler, or else torch, with its version';
+
+ALTER TABLE measurement ADD COLUMN night DATE;
+
+COMMENT ON COLUMN measurement.night IS 'The sweep''s night; the database fills it in';
+
+ALTER TABLE measurement ADD COLUMN sweep_created_at TIMESTAMP WITH TIME ZONE;
+
+COMMENT ON COLUMN measurement.sweep_created_at IS 'When the sweep began; the database fills it in';
+
+ALTER TABLE measurement ADD COLUMN origin TEXT;
+
+COMMENT ON COLUMN measurement.origin IS 'The sweep''s origin; the database fills it in';
+
+ALTER TABLE measurement ADD COLUMN series_id UUID;
+
+ALTER TABLE measurement ADD CONSTRAINT fk_measurement_series_id FOREIGN KEY(series_id) REFERENCES series (series_id);
+
+COMMENT ON COLUMN measurement.series_id IS 'The history it belongs to; the database fills it in; NULL for a failed attempt';
+
+-- Fills in what a measurement has from its sweep and its series, whoever writes it; adds a series that is new.
+-- A failed attempt belongs to no series: nobody knows what would have run.
+CREATE FUNCTION place_measurement() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    key series;
+BEGIN
+    SELECT
+        sweep.night, sweep.created_at, sweep.origin,
+        sweep.model, sweep.model_revision, sweep.sequence_length, sweep.compiler_args
+    INTO
+        NEW.night, NEW.sweep_created_at, NEW.origin,
+        key.model, key.model_revision, key.sequence_length, key.compiler_args
+    FROM sweep
+    WHERE sweep.sweep_id = NEW.sweep_id;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = 'no sweep has this sweep_id: fk_measurement_sweep_id',
+            CONSTRAINT = 'fk_measurement_sweep_id';
+    END IF;
+
+    NEW.series_id := NULL;
+    IF NEW.status = 'failed' THEN
+        RETURN NEW;
+    END IF;
+
+    SELECT environment.instance_type, environment.hardware
+    INTO key.instance_type, key.hardware
+    FROM environment
+    WHERE environment.environment_id = NEW.environment_id;
+    IF NOT FOUND AND NEW.environment_id IS NOT NULL THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = 'no environment has this environment_id: fk_measurement_environment_id',
+            CONSTRAINT = 'fk_measurement_environment_id';
+    END IF;
+
+    key.precision := NEW.precision;
+    key.batch_size := NEW.batch_size;
+    key.scenario := NEW.scenario;
+    key.replicas := NEW.replicas;
+    key.workers := NEW.workers;
+    key.worker_mode := NEW.worker_mode;
+    key.backend := NEW.backend;
+    key.series_id := left(encode(sha256(convert_to(ROW(
+        key.model, key.model_revision, key.sequence_length, key.precision, key.compiler_args, key.batch_size,
+        key.scenario, key.replicas, key.workers, key.worker_mode, key.backend, key.instance_type, key.hardware
+    )::text, 'UTF8')), 'hex'), 32)::uuid;
+    NEW.series_id := key.series_id;
+
+    IF NOT EXISTS (SELECT FROM series WHERE series.series_id = key.series_id) THEN
+        BEGIN
+            INSERT INTO series SELECT key.* ON CONFLICT DO NOTHING;
+        EXCEPTION WHEN check_violation OR not_null_violation THEN
+            NULL;  -- the measurement breaks the same rule, and its own constraint says so better
+        END;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION place_measurement() IS
+    'Trigger: fills in what a measurement has from its sweep, and the series it belongs to';
+
+CREATE TRIGGER place_measurement BEFORE INSERT OR UPDATE ON measurement FOR EACH ROW EXECUTE FUNCTION place_measurement();
+
+UPDATE measurement SET series_id = series_id;
+
+ALTER TABLE measurement ALTER COLUMN night SET NOT NULL;
+
+ALTER TABLE measurement ALTER COLUMN sweep_created_at SET NOT NULL;
+
+ALTER TABLE measurement ALTER COLUMN origin SET NOT NULL;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_result_has_series CHECK ((status = 'failed') = (series_id IS NULL));
+
+CREATE INDEX ix_measurement_history ON measurement (series_id, night) INCLUDE (batch_size, scenario, status, attempt, sweep_id, sweep_created_at, origin, environment_id, throughput_inf_per_s, p50_ms, p99_ms);
+
+CREATE INDEX ix_measurement_not_ok ON measurement (night) WHERE status <> 'ok';
+
+CREATE INDEX ix_measurement_retry ON measurement (sweep_id, batch_size, scenario, attempt) WHERE attempt > 1 AND status = 'ok';
+
+CREATE INDEX ix_compilation_failed ON compilation (sweep_id) WHERE status = 'failed';
+
+CREATE INDEX ix_compilation_compiled ON compilation (sweep_id) WHERE NOT cache_hit;
+
+ALTER TABLE measurement SET (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 2000);
+
+-- After a correction of what a series is made of, by hand: its measurements move to where they belong now.
+-- The argument names the column by which measurement refers to the corrected table.
+CREATE FUNCTION place_again() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF TG_ARGV[0] = 'sweep_id' THEN
+        UPDATE measurement SET series_id = series_id WHERE sweep_id = NEW.sweep_id;
+    ELSE
+        UPDATE measurement SET series_id = series_id WHERE environment_id = NEW.environment_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION place_again() IS
+    'Trigger: moves measurements to their new series when a sweep or an environment was corrected';
+
+CREATE TRIGGER place_again AFTER UPDATE ON sweep FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION place_again('sweep_id');
+
+CREATE TRIGGER place_again AFTER UPDATE ON environment FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION place_again('environment_id');
+
+CREATE TABLE change (
+    change_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    series_id UUID NOT NULL, 
+    metric TEXT NOT NULL, 
+    last_good_sweep_id UUID NOT NULL, 
+    first_bad_sweep_id UUID NOT NULL, 
+    before_value DOUBLE PRECISION NOT NULL, 
+    after_value DOUBLE PRECISION NOT NULL, 
+    relative_change DOUBLE PRECISION GENERATED ALWAYS AS (after_value / before_value - 1) STORED NOT NULL, 
+    relative_low DOUBLE PRECISION NOT NULL, 
+    relative_high DOUBLE PRECISION NOT NULL, 
+    confidence DOUBLE PRECISION NOT NULL, 
+    direction TEXT GENERATED ALWAYS AS (CASE WHEN (after_value < before_value) = (metric = 'throughput_inf_per_s') THEN 'worse' ELSE 'better' END) STORED NOT NULL, 
+    detected_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    detector TEXT NOT NULL, 
+    evidence JSONB NOT NULL, 
+    CONSTRAINT pk_change PRIMARY KEY (change_id), 
+    CONSTRAINT fk_change_series_id FOREIGN KEY(series_id) REFERENCES series (series_id), 
+    CONSTRAINT fk_change_last_good_sweep_id FOREIGN KEY(last_good_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_change_first_bad_sweep_id FOREIGN KEY(first_bad_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT uq_change_series_id UNIQUE (series_id, metric, first_bad_sweep_id), 
+    CONSTRAINT ck_change_metric CHECK (metric IN ('throughput_inf_per_s', 'mean_ms', 'p50_ms', 'p90_ms', 'p95_ms', 'p99_ms', 'p99_9_ms', 'max_ms')), 
+    CONSTRAINT ck_change_values CHECK (before_value > 0 AND before_value < 'Infinity' AND after_value > 0 AND after_value < 'Infinity'), 
+    CONSTRAINT ck_change_differs CHECK (before_value <> after_value), 
+    CONSTRAINT ck_change_interval CHECK (relative_low <= after_value / before_value - 1 AND after_value / before_value - 1 <= relative_high AND relative_low > -1 AND relative_high < 'Infinity'), 
+    CONSTRAINT ck_change_confidence CHECK (confidence > 0 AND confidence < 1), 
+    CONSTRAINT ck_change_named CHECK (detector <> ''), 
+    CONSTRAINT ck_change_sweeps CHECK (last_good_sweep_id <> first_bad_sweep_id)
+);
+
+COMMENT ON TABLE change IS 'Shifts found in a series: where, how large, which way';
+
+COMMENT ON COLUMN change.change_id IS 'Internal key';
+
+COMMENT ON COLUMN change.series_id IS 'The history that shifted';
+
+COMMENT ON COLUMN change.metric IS 'What shifted: throughput_inf_per_s or one of the latencies';
+
+COMMENT ON COLUMN change.last_good_sweep_id IS 'The last sweep before the shift';
+
+COMMENT ON COLUMN change.first_bad_sweep_id IS 'The first sweep after the shift';
+
+COMMENT ON COLUMN change.before_value IS 'Level before the shift, in the metric''s unit';
+
+COMMENT ON COLUMN change.after_value IS 'Level after the shift, in the metric''s unit';
+
+COMMENT ON COLUMN change.relative_change IS 'after / before - 1: -0.03 is a loss of 3 percent';
+
+COMMENT ON COLUMN change.relative_low IS 'Lower end of the interval of relative_change';
+
+COMMENT ON COLUMN change.relative_high IS 'Upper end of the interval of relative_change';
+
+COMMENT ON COLUMN change.confidence IS 'Confidence of that interval, such as 0.95';
+
+COMMENT ON COLUMN change.direction IS 'worse: less throughput or more latency; else better';
+
+COMMENT ON COLUMN change.detected_at IS 'When it was found';
+
+COMMENT ON COLUMN change.detector IS 'What found it, with the version of its thresholds';
+
+COMMENT ON COLUMN change.evidence IS 'What the detector went by, for people';
+
+CREATE INDEX ix_change_first_bad_sweep_id ON change (first_bad_sweep_id);
+
+CREATE INDEX ix_change_last_good_sweep_id ON change (last_good_sweep_id);
+
+CREATE TABLE baseline (
+    baseline_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    series_id UUID NOT NULL, 
+    kind TEXT NOT NULL, 
+    first_sweep_id UUID NOT NULL, 
+    last_sweep_id UUID NOT NULL, 
+    author TEXT NOT NULL, 
+    reason TEXT NOT NULL, 
+    set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+    withdrawn_at TIMESTAMP WITH TIME ZONE, 
+    CONSTRAINT pk_baseline PRIMARY KEY (baseline_id), 
+    CONSTRAINT fk_baseline_series_id FOREIGN KEY(series_id) REFERENCES series (series_id), 
+    CONSTRAINT fk_baseline_first_sweep_id FOREIGN KEY(first_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_baseline_last_sweep_id FOREIGN KEY(last_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT ck_baseline_kind CHECK (kind IN ('automatic', 'pinned')), 
+    CONSTRAINT ck_baseline_named CHECK (author <> '' AND reason <> ''), 
+    CONSTRAINT ck_baseline_withdrawn CHECK (withdrawn_at >= set_at)
+);
+
+COMMENT ON TABLE baseline IS 'What a series is judged against: one sweep or a range; a pinned one comes first';
+
+COMMENT ON COLUMN baseline.baseline_id IS 'Internal key';
+
+COMMENT ON COLUMN baseline.series_id IS 'The history that is judged';
+
+COMMENT ON COLUMN baseline.kind IS 'automatic: chosen by the detector; pinned: by a person';
+
+COMMENT ON COLUMN baseline.first_sweep_id IS 'First sweep of the range';
+
+COMMENT ON COLUMN baseline.last_sweep_id IS 'Last sweep of the range, often the first';
+
+COMMENT ON COLUMN baseline.author IS 'Who set it: a person, or the detector''s name';
+
+COMMENT ON COLUMN baseline.reason IS 'Why this one';
+
+COMMENT ON COLUMN baseline.set_at IS 'When it was set';
+
+COMMENT ON COLUMN baseline.withdrawn_at IS 'When it stopped counting; NULL: it counts';
+
+CREATE UNIQUE INDEX uq_baseline_current ON baseline (series_id, kind) WHERE withdrawn_at IS NULL;
+
+CREATE INDEX ix_baseline_first_sweep_id ON baseline (first_sweep_id);
+
+CREATE INDEX ix_baseline_last_sweep_id ON baseline (last_sweep_id);
+
+CREATE TABLE annotation (
+    annotation_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    annotated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+    author TEXT NOT NULL, 
+    reason TEXT NOT NULL, 
+    status TEXT, 
+    change_id BIGINT, 
+    series_id UUID, 
+    sweep_id UUID, 
+    CONSTRAINT pk_annotation PRIMARY KEY (annotation_id), 
+    CONSTRAINT fk_annotation_change_id FOREIGN KEY(change_id) REFERENCES change (change_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_annotation_series_id FOREIGN KEY(series_id) REFERENCES series (series_id), 
+    CONSTRAINT fk_annotation_sweep_id FOREIGN KEY(sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT ck_annotation_named CHECK (author <> '' AND reason <> ''), 
+    CONSTRAINT ck_annotation_subject CHECK (num_nonnulls(change_id, series_id, sweep_id) >= 1), 
+    CONSTRAINT ck_annotation_status CHECK (status IN ('open', 'acknowledged', 'fixed', 'expected', 'false_alarm')), 
+    CONSTRAINT ck_annotation_status_is_of_a_change CHECK (status IS NULL OR change_id IS NOT NULL)
+);
+
+COMMENT ON TABLE annotation IS 'Who said what, when and why, about a change, a series or a sweep';
+
+COMMENT ON COLUMN annotation.annotation_id IS 'Internal key, ascending in time';
+
+COMMENT ON COLUMN annotation.annotated_at IS 'When it was said';
+
+COMMENT ON COLUMN annotation.author IS 'Who said it';
+
+COMMENT ON COLUMN annotation.reason IS 'What was said, or why the status is what it is';
+
+COMMENT ON COLUMN annotation.status IS 'Status of the change from now on: open, acknowledged, fixed, expected or false_alarm';
+
+COMMENT ON COLUMN annotation.change_id IS 'The change it is about';
+
+COMMENT ON COLUMN annotation.series_id IS 'The series it is about';
+
+COMMENT ON COLUMN annotation.sweep_id IS 'The sweep it is about';
+
+CREATE INDEX ix_annotation_change_id ON annotation (change_id);
+
+CREATE INDEX ix_annotation_series_id ON annotation (series_id);
+
+CREATE INDEX ix_annotation_sweep_id ON annotation (sweep_id);
+
+CREATE TABLE price (
+    instance_type TEXT NOT NULL, 
+    region_class TEXT NOT NULL, 
+    kind TEXT NOT NULL, 
+    valid_from DATE NOT NULL, 
+    usd_per_hour NUMERIC(12, 6) NOT NULL, 
+    source TEXT NOT NULL, 
+    CONSTRAINT pk_price PRIMARY KEY (instance_type, region_class, kind, valid_from), 
+    CONSTRAINT ck_price_named CHECK (instance_type <> '' AND region_class <> '' AND source <> ''), 
+    CONSTRAINT ck_price_kind CHECK (kind IN ('on_demand', 'reserved_effective')), 
+    CONSTRAINT ck_price_usd_per_hour CHECK (usd_per_hour > 0 AND usd_per_hour < 'NaN'), 
+    CONSTRAINT ck_price_valid_from CHECK (isfinite(valid_from))
+);
+
+COMMENT ON TABLE price IS 'Prices of machines; each is in force until the next of the same kind';
+
+COMMENT ON COLUMN price.instance_type IS 'The cloud''s name of the machine, such as inf2.xlarge';
+
+COMMENT ON COLUMN price.region_class IS 'Regions that share a price list, such as us-east';
+
+COMMENT ON COLUMN price.kind IS 'on_demand, or reserved_effective: a reservation spread over its hours';
+
+COMMENT ON COLUMN price.valid_from IS 'First day it is in force';
+
+COMMENT ON COLUMN price.usd_per_hour IS 'US dollars per machine and hour';
+
+COMMENT ON COLUMN price.source IS 'Where the figure is from, and what it is';
+
+INSERT INTO price (instance_type, region_class, kind, valid_from, usd_per_hour, source) VALUES
+('inf2.xlarge', 'us-east', 'on_demand', DATE '2024-01-01', 0.758, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv at Neuron SDK 2.19.1, on-demand'),
+('inf2.xlarge', 'us-east', 'reserved_effective', DATE '2024-01-01', 0.328, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv since Neuron SDK 2.20, effective price of a reserved instance, not on-demand'),
+('inf2.8xlarge', 'us-east', 'on_demand', DATE '2024-01-01', 1.97, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv at Neuron SDK 2.19.1, on-demand'),
+('inf2.8xlarge', 'us-east', 'reserved_effective', DATE '2024-01-01', 0.850, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv since Neuron SDK 2.20, effective price of a reserved instance, not on-demand'),
+('inf2.24xlarge', 'us-east', 'on_demand', DATE '2024-01-01', 6.49, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv at Neuron SDK 2.19.1, on-demand'),
+('inf2.24xlarge', 'us-east', 'reserved_effective', DATE '2024-01-01', 2.804, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv since Neuron SDK 2.20, effective price of a reserved instance, not on-demand'),
+('inf2.48xlarge', 'us-east', 'on_demand', DATE '2024-01-01', 12.981, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv at Neuron SDK 2.19.1, on-demand'),
+('inf2.48xlarge', 'us-east', 'reserved_effective', DATE '2024-01-01', 5.608, 'AWS list price of 2024, us-east class: inf2_instance_prices.csv since Neuron SDK 2.20, effective price of a reserved instance, not on-demand');
+
+-- The measurements that count: of a sweep, a batch size and a scenario the latest attempt that passed all checks.
+-- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter.
+CREATE VIEW valid_measurement AS
+SELECT
+    measurement.measurement_id,
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.sweep_created_at AS created_at,
+    measurement.origin,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.precision,
+    measurement.replicas,
+    measurement.workers,
+    measurement.worker_mode,
+    measurement.backend,
+    measurement.attempt,
+    measurement.started_at,
+    measurement.batches,
+    measurement.inferences,
+    measurement.duration_s,
+    measurement.throughput_inf_per_s,
+    measurement.samples,
+    measurement.mean_ms,
+    measurement.p50_ms,
+    measurement.p90_ms,
+    measurement.p95_ms,
+    measurement.p99_ms,
+    measurement.p99_9_ms,
+    measurement.max_ms,
+    measurement.load_duration_s
+FROM measurement
+WHERE measurement.status = 'ok'
+    AND NOT EXISTS (
+        SELECT FROM measurement AS later
+        WHERE later.sweep_id = measurement.sweep_id
+            AND later.batch_size = measurement.batch_size
+            AND later.scenario = measurement.scenario
+            AND later.attempt > measurement.attempt
+            AND later.attempt > 1  -- says what the line before implies, for the small index of retries
+            AND later.status = 'ok'
+    );
+
+COMMENT ON VIEW valid_measurement IS
+    'The measurements that count: the latest attempt that passed all checks, one row per sweep and batch size';
+
+-- The environments as rows, one per field, ranked by how likely the field is to change a figure: the machine, then
+-- what compiles and runs the program, then what merely surrounds it. benchlib.store.environments has this order too.
+CREATE VIEW environment_field AS
+SELECT environment.environment_id, field.rank, field.field, field.value
+FROM environment
+CROSS JOIN LATERAL (
+    VALUES
+    (1, 'hardware', environment.hardware::text),
+    (2, 'device', environment.device),
+    (3, 'instance_type', environment.instance_type),
+    (4, 'cores', environment.cores::text),
+    (5, 'neuron_sdk', environment.neuron_sdk),
+    (6, 'neuronx_cc', environment.neuronx_cc),
+    (7, 'neuron_runtime', environment.neuron_runtime),
+    (8, 'neuron_driver', environment.neuron_driver),
+    (9, 'kernel', environment.kernel),
+    (10, 'torch', environment.torch),
+    (11, 'torch_neuronx', environment.torch_neuronx),
+    (12, 'transformers', environment.transformers),
+    (13, 'python', environment.python),
+    (14, 'numpy', environment.numpy),
+    (15, 'benchlib', environment.benchlib),
+    (16, 'image', environment.image),
+    (17, 'host', environment.host),
+    (18, 'memory_bytes', environment.memory_bytes::text)
+) AS field (rank, field, value);
+
+COMMENT ON VIEW environment_field IS
+    'Environments as rows, one per field, ranked by how likely the field is to change a figure';
+
+-- Throughput from night to night, valid measurements only: select one series_id and order by created_at.
+CREATE VIEW throughput_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.environment_id,
+    valid.throughput_inf_per_s
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id;
+
+COMMENT ON VIEW throughput_history IS
+    'Throughput over time, one row per series and sweep; valid measurements only';
+
+-- Latency of one batch from night to night in milliseconds, valid measurements only. The throughput is there too,
+-- to tell a slower tail from a slower whole.
+CREATE VIEW latency_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.environment_id,
+    valid.samples,
+    valid.mean_ms,
+    valid.p50_ms,
+    valid.p90_ms,
+    valid.p95_ms,
+    valid.p99_ms,
+    valid.p99_9_ms,
+    valid.max_ms,
+    valid.throughput_inf_per_s
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id;
+
+COMMENT ON VIEW latency_history IS
+    'Latency of one batch over time in ms, one row per series and sweep; valid measurements only';
+
+-- The batch size with the highest throughput of every sweep, the smaller of equal ones. A sweep without a valid
+-- measurement has no peak and no row.
+CREATE VIEW peak AS
+SELECT
+    best.series_id,
+    sweep.model,
+    sweep.model_revision,
+    sweep.sequence_length,
+    best.precision,
+    sweep.compiler_args,
+    best.batch_size,
+    sweep.scenario,
+    best.replicas,
+    best.workers,
+    best.worker_mode,
+    best.backend,
+    environment.instance_type,
+    environment.hardware,
+    sweep.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.origin,
+    sweep.label,
+    environment.sdk,
+    best.environment_id,
+    best.throughput_inf_per_s,
+    best.p50_ms,
+    best.p95_ms,
+    best.p99_ms
+FROM sweep
+CROSS JOIN LATERAL (
+    SELECT valid.*
+    FROM valid_measurement AS valid
+    WHERE valid.sweep_id = sweep.sweep_id AND valid.scenario = sweep.scenario
+    ORDER BY valid.throughput_inf_per_s DESC, valid.batch_size
+    LIMIT 1
+) AS best
+INNER JOIN environment ON environment.environment_id = best.environment_id;
+
+COMMENT ON VIEW peak IS
+    'The batch size with the highest throughput of every sweep, among valid measurements only';
+
+-- What each SDK made of each series, and how it compares with the SDK before it. Imported figures are kept apart
+-- from those measured here. Medians, so that one odd night decides nothing.
+CREATE VIEW sdk_comparison AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    step.origin,
+    step.sdk,
+    step.neuron_sdk,
+    step.neuronx_cc,
+    step.torch_neuronx,
+    step.neuron_runtime,
+    step.neuron_driver,
+    step.torch,
+    step.first_night,
+    step.last_night,
+    step.nights,
+    step.median_throughput_inf_per_s,
+    step.median_p50_ms,
+    step.median_p99_ms,
+    step.previous_sdk,
+    step.throughput_change,
+    step.p50_change,
+    step.p99_change
+FROM series
+CROSS JOIN LATERAL (
+    SELECT
+        period.*,
+        versions.*,
+        lag(versions.sdk) OVER earlier AS previous_sdk,
+        period.median_throughput_inf_per_s / lag(period.median_throughput_inf_per_s) OVER earlier - 1
+            AS throughput_change,
+        period.median_p50_ms / lag(period.median_p50_ms) OVER earlier - 1 AS p50_change,
+        period.median_p99_ms / lag(period.median_p99_ms) OVER earlier - 1 AS p99_change
+    FROM (
+        SELECT
+            valid.origin,
+            same.example_id,
+            min(valid.night) AS first_night,
+            max(valid.night) AS last_night,
+            count(DISTINCT valid.night) AS nights,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.throughput_inf_per_s)
+                AS median_throughput_inf_per_s,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p50_ms) AS median_p50_ms,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p99_ms) AS median_p99_ms
+        FROM valid_measurement AS valid
+        -- Environments with the same versions are one; grouping by one of them is cheaper than by all versions.
+        INNER JOIN (
+            SELECT
+                environment.environment_id,
+                first_value(environment.environment_id) OVER (
+                    PARTITION BY
+                        environment.sdk,
+                        environment.neuron_sdk,
+                        environment.neuronx_cc,
+                        environment.torch_neuronx,
+                        environment.neuron_runtime,
+                        environment.neuron_driver,
+                        environment.torch
+                    ORDER BY environment.environment_id
+                ) AS example_id
+            FROM environment
+        ) AS same ON same.environment_id = valid.environment_id
+        WHERE valid.series_id = series.series_id
+        GROUP BY valid.origin, same.example_id
+    ) AS period
+    INNER JOIN (
+        SELECT
+            environment.environment_id,
+            environment.sdk,
+            environment.neuron_sdk,
+            environment.neuronx_cc,
+            environment.torch_neuronx,
+            environment.neuron_runtime,
+            environment.neuron_driver,
+            environment.torch
+        FROM environment
+    ) AS versions ON versions.environment_id = period.example_id
+    WINDOW earlier AS (PARTITION BY period.origin ORDER BY period.first_night, period.last_night)
+) AS step;
+
+COMMENT ON VIEW sdk_comparison IS
+    'Each series under each SDK, one row per set of versions, with the change from the SDK before';
+
+-- Prices of machines with the days between which they are in force.
+CREATE VIEW price_period AS
+SELECT
+    price.instance_type,
+    price.region_class,
+    price.kind AS price_kind,
+    price.valid_from,
+    lead(price.valid_from) OVER later AS valid_before,
+    price.usd_per_hour,
+    price.source AS price_source
+FROM price
+WINDOW later AS (
+    PARTITION BY price.instance_type, price.region_class, price.kind
+    ORDER BY price.valid_from
+);
+
+COMMENT ON VIEW price_period IS 'Prices of machines in US dollars an hour, and the days they are in force';
+
+-- What a million inferences cost at the price of the sweep's day:
+-- (1e6 / throughput) * (dollars an hour / 3600), one row per kind of price and class of regions.
+-- Real accelerators only: the speed of a CPU or a stand-in times the price of an accelerator means nothing.
+-- Where no price was in force there is no row.
+CREATE VIEW cost AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.throughput_inf_per_s,
+    valid.p99_ms,
+    period.region_class,
+    period.price_kind,
+    period.valid_from,
+    period.usd_per_hour,
+    (1e6 / valid.throughput_inf_per_s) * (period.usd_per_hour::double precision / 3600)
+        AS usd_per_million_inferences
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id
+INNER JOIN price_period AS period
+    ON period.instance_type = series.instance_type
+    AND period.valid_from <= valid.night
+    AND coalesce(period.valid_before, 'infinity') > valid.night
+WHERE series.hardware;
+
+COMMENT ON VIEW cost IS 'US dollars per million inferences at the price of the day; real accelerators only';
+
+-- The series there are, with the nights of their first and their last measurement, valid or not.
+CREATE VIEW series_list AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    life.first_night,
+    life.last_night
+FROM series
+CROSS JOIN LATERAL (
+    SELECT min(measurement.night) AS first_night, max(measurement.night) AS last_night
+    FROM measurement
+    WHERE measurement.series_id = series.series_id
+) AS life
+WHERE life.first_night IS NOT NULL;
+
+COMMENT ON VIEW series_list IS 'The series that have measurements, with their first and last night';
+
+-- Every series on every night from its first measurement to today, or to the newest sweep: is there a valid
+-- figure, and if not, why? A series that was given up goes on to be listed: compare night with last_night.
+-- A failed attempt does not say which machine it would have run on: it explains the gap of every series that its
+-- sweep may have meant.
+CREATE VIEW coverage AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    calendar.night,
+    CASE WHEN valid.sweep_id IS NOT NULL THEN 'valid' ELSE coalesce(missing.state, 'none') END AS state,
+    coalesce(valid.sweep_id, missing.sweep_id) AS sweep_id,
+    CASE WHEN valid.sweep_id IS NULL THEN coalesce(missing.reason, 'no sweep') ELSE '' END AS reason,
+    series.last_night
+FROM (
+    SELECT bounds.first_night + day.number AS night
+    FROM (
+        SELECT
+            min(sweep.night) AS first_night,
+            greatest(max(sweep.night), (now() AT TIME ZONE 'UTC')::date) AS last_night
+        FROM sweep
+    ) AS bounds
+    CROSS JOIN LATERAL generate_series(0, bounds.last_night - bounds.first_night) AS day (number)
+) AS calendar
+INNER JOIN series_list AS series ON series.first_night <= calendar.night
+LEFT JOIN LATERAL (
+    SELECT measured.sweep_id
+    FROM measurement AS measured
+    WHERE measured.series_id = series.series_id
+        AND measured.night = calendar.night
+        AND measured.status = 'ok'
+    LIMIT 1
+) AS valid ON true
+LEFT JOIN LATERAL (
+    SELECT
+        sweep.sweep_id,
+        CASE WHEN measured.status = 'invalid' THEN 'invalid' ELSE 'failed' END AS state,
+        CASE measured.status
+            WHEN 'failed' THEN measured.failure_message
+            WHEN 'invalid' THEN (
+                SELECT string_agg(checked.value ->> 'advice', ' ' ORDER BY checked.place)
+                FROM jsonb_array_elements(measured.checks) WITH ORDINALITY AS checked (value, place)
+                WHERE NOT (checked.value ->> 'passed')::boolean
+            )
+            ELSE coalesce(compiled.failure_message, 'no result')
+        END AS reason
+    FROM sweep
+    LEFT JOIN LATERAL (
+        SELECT attempt.status, attempt.series_id, attempt.checks, attempt.failure_message
+        FROM measurement AS attempt
+        WHERE attempt.sweep_id = sweep.sweep_id
+            AND attempt.batch_size = series.batch_size
+            AND attempt.scenario = series.scenario
+        ORDER BY attempt.status = 'ok' DESC, attempt.attempt DESC
+        LIMIT 1
+    ) AS measured ON true
+    LEFT JOIN LATERAL (
+        SELECT attempt.failure_message
+        FROM compilation AS attempt
+        WHERE attempt.sweep_id = sweep.sweep_id AND attempt.batch_size = series.batch_size
+        ORDER BY attempt.attempt DESC
+        LIMIT 1
+    ) AS compiled ON true
+    WHERE valid.sweep_id IS NULL
+        AND sweep.night = calendar.night
+        AND sweep.model = series.model
+        AND sweep.model_revision IS NOT DISTINCT FROM series.model_revision
+        AND sweep.sequence_length = series.sequence_length
+        AND sweep.precision IN ('auto', series.precision)
+        AND sweep.compiler_args = series.compiler_args
+        AND sweep.scenario = series.scenario
+        AND sweep.backend = series.backend
+        AND coalesce(sweep.replicas = series.replicas, true)
+        AND coalesce(sweep.workers = series.workers, true)
+        AND series.batch_size = ANY (sweep.batch_sizes)
+        AND coalesce(measured.series_id = series.series_id, true)
+    ORDER BY measured.status = 'invalid' DESC NULLS LAST, sweep.created_at DESC
+    LIMIT 1
+) AS missing ON true;
+
+COMMENT ON VIEW coverage IS
+    'Every series on every night since it began: valid, invalid, failed or none, with the reason';
+
+-- What differs between two environments, likeliest cause first. An environment that does not exist has no field,
+-- so that everything about the other one differs.
+CREATE FUNCTION environment_diff(a uuid, b uuid)
+RETURNS TABLE (field text, before text, after text, rank integer)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT
+        coalesce(earlier.field, later.field) AS field,
+        earlier.value AS before,
+        later.value AS after,
+        coalesce(earlier.rank, later.rank) AS rank
+    FROM (SELECT * FROM environment_field WHERE environment_field.environment_id = a) AS earlier
+    FULL JOIN (SELECT * FROM environment_field WHERE environment_field.environment_id = b) AS later
+        ON later.rank = earlier.rank
+    WHERE earlier.value IS DISTINCT FROM later.value
+    ORDER BY coalesce(earlier.rank, later.rank);
+END;
+
+COMMENT ON FUNCTION environment_diff(uuid, uuid) IS
+    'What differs between environment a (before) and environment b (after), likeliest cause first';
+
+-- The shifts that were found, each with where it stands: as the latest annotation says, open without one.
+CREATE VIEW change_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    change.change_id,
+    change.metric,
+    change.direction,
+    change.before_value,
+    change.after_value,
+    change.relative_change,
+    change.relative_low,
+    change.relative_high,
+    change.confidence,
+    change.last_good_sweep_id,
+    good.night AS last_good_night,
+    change.first_bad_sweep_id,
+    bad.night AS first_bad_night,
+    change.detected_at,
+    change.detector,
+    coalesce(said.status, 'open') AS status,
+    said.author,
+    said.annotated_at,
+    said.reason,
+    coalesce(
+        (
+            SELECT string_agg(
+                difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                || coalesce(difference.after, 'none'),
+                ', ' ORDER BY difference.rank
+            )
+            FROM environment_diff(
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.last_good_sweep_id
+                ),
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
+                )
+            ) AS difference
+        ),
+        'nothing'
+    ) AS environment_changes
+FROM change
+INNER JOIN series ON series.series_id = change.series_id
+INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id
+INNER JOIN sweep AS bad ON bad.sweep_id = change.first_bad_sweep_id
+LEFT JOIN LATERAL (
+    SELECT annotation.status, annotation.author, annotation.annotated_at, annotation.reason
+    FROM annotation
+    WHERE annotation.change_id = change.change_id AND annotation.status IS NOT NULL
+    ORDER BY annotation.annotated_at DESC, annotation.annotation_id DESC
+    LIMIT 1
+) AS said ON true;
+
+COMMENT ON VIEW change_history IS
+    'All shifts that were found, with their size, their status and what changed in the environment';
+
+-- The shifts that still want somebody's attention: open, or acknowledged and not yet settled.
+CREATE VIEW open_changes AS
+SELECT change_history.*
+FROM change_history
+WHERE change_history.status IN ('open', 'acknowledged');
+
+COMMENT ON VIEW open_changes IS 'Shifts that are open, or acknowledged and not yet settled';
+
+-- What each series is judged against now: the pinned baseline, or else the automatic one. The figures are those
+-- of the valid measurements in its range, as they stand today.
+CREATE VIEW current_baseline AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    chosen.kind AS baseline_kind,
+    chosen.author,
+    chosen.reason,
+    chosen.set_at,
+    chosen.first_sweep_id,
+    opening.night AS first_night,
+    chosen.last_sweep_id,
+    closing.night AS last_night,
+    level.sweeps,
+    level.median_throughput_inf_per_s,
+    level.median_p50_ms,
+    level.median_p99_ms
+FROM series
+CROSS JOIN LATERAL (
+    SELECT baseline.*
+    FROM baseline
+    WHERE baseline.series_id = series.series_id AND baseline.withdrawn_at IS NULL
+    ORDER BY baseline.kind = 'pinned' DESC
+    LIMIT 1
+) AS chosen
+INNER JOIN sweep AS opening ON opening.sweep_id = chosen.first_sweep_id
+INNER JOIN sweep AS closing ON closing.sweep_id = chosen.last_sweep_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS sweeps,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.throughput_inf_per_s) AS median_throughput_inf_per_s,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p50_ms) AS median_p50_ms,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p99_ms) AS median_p99_ms
+    FROM valid_measurement AS valid
+    WHERE valid.series_id = series.series_id
+        AND valid.night BETWEEN opening.night AND closing.night
+        AND valid.created_at BETWEEN opening.created_at AND closing.created_at
+) AS level;
+
+COMMENT ON VIEW current_baseline IS
+    'What each series is judged against now: who chose it, why, and its level from valid measurements';
+
+-- What people said, about whatever it was.
+CREATE VIEW annotation_history AS
+SELECT
+    annotation.annotation_id,
+    annotation.annotated_at,
+    annotation.author,
+    annotation.reason,
+    annotation.status,
+    annotation.change_id,
+    coalesce(annotation.series_id, change.series_id) AS series_id,
+    coalesce(annotation.sweep_id, change.first_bad_sweep_id) AS sweep_id,
+    sweep.night
+FROM annotation
+LEFT JOIN change ON change.change_id = annotation.change_id
+LEFT JOIN sweep ON sweep.sweep_id = coalesce(annotation.sweep_id, change.first_bad_sweep_id);
+
+COMMENT ON VIEW annotation_history IS
+    'What people said about changes, series and sweeps; of a change, its series and its first bad sweep too';
+
+-- What differs between the environment of a sweep and that of the last sweep before it in one of its series, which
+-- asked the same of the same kind of machine. No row: nothing differs, or there is no sweep before.
+CREATE VIEW environment_difference AS
+SELECT
+    sweep.sweep_id,
+    sweep.night,
+    sweep.created_at,
+    sweep.model,
+    pair.previous_sweep_id,
+    pair.previous_night,
+    difference.rank,
+    difference.field,
+    difference.before,
+    difference.after
+FROM sweep
+CROSS JOIN LATERAL (
+    SELECT
+        earlier.sweep_id AS previous_sweep_id,
+        earlier.night AS previous_night,
+        earlier.environment_id AS before_id,
+        own.environment_id AS after_id
+    FROM measurement AS own
+    CROSS JOIN LATERAL (
+        SELECT past.sweep_id, past.night, past.sweep_created_at, past.environment_id
+        FROM measurement AS past
+        WHERE past.series_id = own.series_id
+            AND past.origin = own.origin
+            AND past.night <= own.night
+            AND past.sweep_created_at < own.sweep_created_at
+        ORDER BY past.night DESC, past.sweep_created_at DESC
+        LIMIT 1
+    ) AS earlier
+    WHERE own.sweep_id = sweep.sweep_id
+    ORDER BY earlier.sweep_created_at DESC, own.measurement_id
+    LIMIT 1
+) AS pair
+CROSS JOIN LATERAL environment_diff(pair.before_id, pair.after_id) AS difference;
+
+COMMENT ON VIEW environment_difference IS
+    'What differs between the environments of a sweep and of the comparable sweep before it, likeliest cause first';
+
+-- Every attempt to compile, with what it took; a cache hit took what it took when it was compiled.
+CREATE VIEW compilation_history AS
+SELECT
+    sweep.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.origin,
+    sweep.label,
+    sweep.model,
+    sweep.model_revision,
+    sweep.sequence_length,
+    compilation.precision,
+    sweep.compiler_args,
+    compilation.batch_size,
+    compilation.backend,
+    compilation.attempt,
+    compilation.status,
+    compilation.cache_hit,
+    compilation.compile_duration_s,
+    compilation.peak_rss_bytes,
+    compilation.artifact_key,
+    compilation.artifact_size_bytes,
+    compilation.environment_id,
+    environment.sdk,
+    environment.neuronx_cc,
+    environment.hardware,
+    compilation.failure_kind,
+    compilation.failure_message
+FROM compilation
+INNER JOIN sweep ON sweep.sweep_id = compilation.sweep_id
+LEFT JOIN environment ON environment.environment_id = compilation.environment_id;
+
+COMMENT ON VIEW compilation_history IS
+    'Every attempt to compile: duration, memory, size of the artifact, or why it failed';
+
+-- Every attempt that failed, with the reason, and whether a later attempt of the same sweep made good for it.
+CREATE VIEW failure_history AS
+SELECT
+    sweep.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.label,
+    sweep.model,
+    sweep.backend,
+    failed.batch_size,
+    'compile' AS stage,
+    failed.attempt,
+    failed.recorded_at,
+    failed.failure_kind,
+    failed.failure_message,
+    failed.failure_log_tail,
+    EXISTS (
+        SELECT FROM compilation AS later
+        WHERE later.sweep_id = failed.sweep_id
+            AND later.batch_size = failed.batch_size
+            AND later.attempt > failed.attempt
+            AND later.status = 'ok'
+    ) AS recovered
+FROM compilation AS failed
+INNER JOIN sweep ON sweep.sweep_id = failed.sweep_id
+WHERE failed.status = 'failed'
+UNION ALL
+SELECT
+    failed.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.label,
+    sweep.model,
+    sweep.backend,
+    failed.batch_size,
+    'measure' AS stage,
+    failed.attempt,
+    failed.recorded_at,
+    failed.failure_kind,
+    failed.failure_message,
+    failed.failure_log_tail,
+    EXISTS (
+        SELECT FROM measurement AS later
+        WHERE later.sweep_id = failed.sweep_id
+            AND later.batch_size = failed.batch_size
+            AND later.scenario = failed.scenario
+            AND later.attempt > failed.attempt
+            AND later.status <> 'failed'
+    ) AS recovered
+FROM measurement AS failed
+INNER JOIN sweep ON sweep.sweep_id = failed.sweep_id
+WHERE failed.status = 'failed';
+
+COMMENT ON VIEW failure_history IS 'Every failed attempt to compile or measure, with the reason';
+
+-- The checks that kept a measurement from being believed, one row per check and attempt.
+CREATE VIEW failed_check AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    measurement.night,
+    measurement.sweep_id,
+    measurement.attempt,
+    measurement.environment_id,
+    measurement.throughput_inf_per_s,
+    checked.value ->> 'name' AS check_name,
+    (checked.value ->> 'figure')::double precision AS figure,
+    (checked.value ->> 'limit')::double precision AS figure_limit,
+    checked.value ->> 'unit' AS unit,
+    checked.value ->> 'advice' AS advice
+FROM measurement
+INNER JOIN series ON series.series_id = measurement.series_id
+CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value)
+WHERE measurement.status = 'invalid'
+    AND NOT (checked.value ->> 'passed')::boolean;
+
+COMMENT ON VIEW failed_check IS 'Checks that measurements failed, one row per check and attempt';
+
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
+        FROM pg_class AS relation
+        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
+        INNER JOIN LATERAL (
+            SELECT meanings.said
+            FROM (VALUES
+        ('series_id', 'The series: the same in every database'),
+        ('model', 'Hub id, directory, or config:NAME for seeded random weights'),
+        ('model_revision', 'Branch, tag or commit on the hub'),
+        ('sequence_length', 'Tokens per sequence, padding included'),
+        ('precision', 'Precision of the program; NULL: not known'),
+        ('compiler_args', 'Flags for the device''s compiler'),
+        ('batch_size', 'Inferences per call'),
+        ('scenario', 'Kind of load: offline, server or single_stream'),
+        ('replicas', 'Loaded copies of the model; NULL: not known'),
+        ('workers', 'Closed loops that issued batches; NULL: not known'),
+        ('worker_mode', 'What a worker was: thread or process'),
+        ('backend', 'What ran the model'),
+        ('instance_type', 'The cloud''s name of the machine, such as inf2.xlarge'),
+        ('hardware', 'True only for a real accelerator; results of a CPU or a stand-in never stand for one'),
+        ('device', 'What ran the model, in words'),
+        ('night', 'UTC date on which the sweep began'),
+        ('created_at', 'When the sweep began'),
+        ('sweep_id', 'The sweep'),
+        ('origin', 'dag: measured here; import: read from somebody''s table'),
+        ('label', 'Short name of the sweep, given by a person'),
+        ('sdk', 'The Neuron SDK, or else the compiler, or else torch, with its version'),
+        ('environment_id', 'The environment, for environment_diff and environment_field'),
+        ('measurement_id', 'Internal key of the measurement'),
+        ('attempt', '1 for the first try'),
+        ('started_at', 'When the measuring began'),
+        ('recorded_at', 'When the attempt ended'),
+        ('filename', 'Name of the program''s file'),
+        ('batches', 'Measured batches of all workers in all rounds'),
+        ('inferences', 'batches x batch_size'),
+        ('duration_s', 'inferences / throughput: the time in which all workers were busy, s'),
+        ('throughput_inf_per_s', 'Inferences per second of all workers'),
+        ('samples', 'Batches that the latencies are taken from'),
+        ('mean_ms', 'Mean latency of one batch, ms'),
+        ('p50_ms', 'Median latency of one batch, ms'),
+        ('p90_ms', '90th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p95_ms', '95th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_ms', '99th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_9_ms', '99.9th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('max_ms', 'Longest latency of one batch, ms'),
+        ('load_duration_s', 'Time to load all replicas, s'),
+        ('status', 'ok; invalid: measured but a check says not to believe it; failed: no figures'),
+        ('reason', 'Why it failed or cannot be believed; empty when ok'),
+        ('bucket', 'Number of the histogram''s bucket'),
+        ('latency_bucket.batches', 'Batches in this bucket'),
+        ('above_ms', 'Lower end of the bucket, exclusive, ms'),
+        ('up_to_ms', 'Upper end of the bucket, inclusive, ms'),
+        ('neuron_sdk', 'Release of the Neuron SDK'),
+        ('neuronx_cc', 'Version of the Neuron compiler'),
+        ('torch_neuronx', 'Version of torch-neuronx'),
+        ('neuron_runtime', 'Version of the Neuron runtime library'),
+        ('neuron_driver', 'Version of the Neuron kernel driver'),
+        ('torch', 'Version of torch'),
+        ('first_night', 'First night with a measurement'),
+        ('last_night', 'Last night with a measurement'),
+        ('nights', 'Nights with a valid measurement'),
+        ('median_throughput_inf_per_s', 'Median over the sweeps of the inferences per second'),
+        ('median_p50_ms', 'Median over the sweeps of the median latency of one batch, ms'),
+        ('median_p99_ms', 'Median over the sweeps of the 99th percentile of the latency of one batch, ms'),
+        ('previous_sdk', 'The SDK of the same series before this one; NULL for the first'),
+        ('throughput_change', 'Median throughput / that under the previous SDK - 1: -0.03 is a loss of 3 percent'),
+        ('p50_change', 'Median p50_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('p99_change', 'Median p99_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('region_class', 'Regions that share a price list, such as us-east'),
+        ('price_kind', 'on_demand, or reserved_effective: a reservation spread over its hours'),
+        ('valid_from', 'First day the price is in force'),
+        ('valid_before', 'Day from which the next price is in force; NULL: there is none yet'),
+        ('usd_per_hour', 'US dollars per machine and hour'),
+        ('price_source', 'Where the price is from, and what it is'),
+        ('usd_per_million_inferences', '(1e6 / throughput_inf_per_s) * (usd_per_hour / 3600)'),
+        ('state', 'valid; invalid: measured, not believed; failed: asked for, no result; none: not asked for'),
+        ('coverage.sweep_id', 'The sweep that measured, or that should have; NULL: there was none'),
+        ('coverage.reason', 'Why there is no valid figure; empty when there is one'),
+        ('coverage.last_night', 'Last night on which the series has a measurement, valid or not'),
+        ('change_id', 'Key of the change, for annotations'),
+        ('metric', 'What shifted: throughput_inf_per_s or one of the latencies'),
+        ('direction', 'worse: less throughput or more latency; else better'),
+        ('before_value', 'Level before the shift, in the metric''s unit'),
+        ('after_value', 'Level after the shift, in the metric''s unit'),
+        ('relative_change', 'after / before - 1: -0.03 is a loss of 3 percent'),
+        ('relative_low', 'Lower end of the interval of relative_change'),
+        ('relative_high', 'Upper end of the interval of relative_change'),
+        ('confidence', 'Confidence of that interval, such as 0.95'),
+        ('last_good_sweep_id', 'The last sweep before the shift'),
+        ('last_good_night', 'Its night'),
+        ('first_bad_sweep_id', 'The first sweep after the shift'),
+        ('first_bad_night', 'Its night'),
+        ('detected_at', 'When the change was found'),
+        ('detector', 'What found it, with the version of its thresholds'),
+        ('change_history.status', 'open, acknowledged, fixed, expected or false_alarm'),
+        ('open_changes.status', 'open or acknowledged'),
+        ('author', 'Who said so; NULL: nobody yet'),
+        ('annotated_at', 'When it was said'),
+        ('change_history.reason', 'Why the status is what it is'),
+        ('open_changes.reason', 'Why the status is what it is'),
+        ('environment_changes', 'What differs in the environment of both, likeliest cause first, or: nothing'),
+        ('baseline_kind', 'automatic: chosen by the detector; pinned: by a person'),
+        ('current_baseline.author', 'Who set it: a person, or the detector''s name'),
+        ('current_baseline.reason', 'Why this one'),
+        ('set_at', 'When it was set'),
+        ('first_sweep_id', 'First sweep of the range'),
+        ('current_baseline.first_night', 'Its night'),
+        ('last_sweep_id', 'Last sweep of the range'),
+        ('current_baseline.last_night', 'Its night'),
+        ('sweeps', 'Valid measurements in the range'),
+        ('annotation_id', 'Internal key, ascending in time'),
+        ('annotation_history.author', 'Who said it'),
+        ('annotation_history.reason', 'What was said, or why the status is what it is'),
+        ('annotation_history.status', 'Status that the change has from then on; NULL: a remark'),
+        ('annotation_history.change_id', 'The change it is about; NULL: none'),
+        ('annotation_history.series_id', 'The series it is about, or that of the change'),
+        ('annotation_history.sweep_id', 'The sweep it is about, or the change''s first bad one'),
+        ('annotation_history.night', 'Night of that sweep'),
+        ('rank', 'Place in the order of how likely the field is to change a figure; 1 is the likeliest'),
+        ('field', 'Name of the field, as in the environment'),
+        ('value', 'Its value as text; NULL: not present or not known'),
+        ('previous_sweep_id', 'The last sweep before it that asked the same of the same kind of machine'),
+        ('previous_night', 'Its night'),
+        ('before', 'Value in the previous sweep''s environment'),
+        ('after', 'Value in this sweep''s environment'),
+        ('compilation_history.status', 'ok or failed'),
+        ('compilation_history.backend', 'What compiled the model; NULL: the attempt failed'),
+        ('compilation_history.environment_id', 'What it was compiled with; NULL: the attempt failed'),
+        ('cache_hit', 'True: found in the artifact store, not compiled'),
+        ('compile_duration_s', 'Duration of the compilation that made the artifact, s'),
+        ('peak_rss_bytes', 'Highest resident memory of the compiling process, bytes'),
+        ('artifact_key', 'SHA-256 of everything that shapes the program'),
+        ('artifact_size_bytes', 'Size of the program''s file, bytes'),
+        ('failure_kind', 'bad_input, error, crashed or timeout'),
+        ('failure_message', 'Why it failed, one sentence'),
+        ('failure_log_tail', 'Last lines of the failed process'),
+        ('failure_history.backend', 'What was asked to compile and run the model'),
+        ('stage', 'compile or measure'),
+        ('recovered', 'True: a later attempt of the same sweep got a result'),
+        ('failed_check.throughput_inf_per_s', 'Inferences per second of all workers, not to be believed'),
+        ('check_name', 'Name of the check'),
+        ('figure', 'What was found, in the unit; NULL: not a number'),
+        ('figure_limit', 'What it was held against, in the unit; NULL: not a number'),
+        ('unit', 'Unit of both'),
+        ('advice', 'What was found and what to do about it')
+            ) AS meanings (name, said)
+            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
+            ORDER BY length(meanings.name) DESC
+            LIMIT 1
+        ) AS meaning ON true
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'latency_bucket', 'valid_measurement', 'environment_field', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'price_period', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'annotation_history', 'environment_difference', 'compilation_history', 'failure_history', 'failed_check')
+    LOOP
+        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
+            || ' IS ' || quote_nullable(found.said);
+    END LOOP;
+END $$;
+
+-- Refuses a change or a baseline whose sweeps have no valid measurement in its series, or run backwards.
+-- The arguments name the columns of the earlier and of the later sweep.
+CREATE FUNCTION require_valid_sweeps() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    earlier uuid := to_jsonb(NEW) ->> TG_ARGV[0];
+    later uuid := to_jsonb(NEW) ->> TG_ARGV[1];
+BEGIN
+    IF EXISTS (
+        SELECT FROM unnest(ARRAY[earlier, later]) AS named (sweep_id)
+        WHERE NOT EXISTS (
+            SELECT FROM valid_measurement AS valid
+            WHERE valid.series_id = NEW.series_id AND valid.sweep_id = named.sweep_id
+        )
+    ) THEN
+        RAISE check_violation USING
+            MESSAGE = 'the ' || TG_TABLE_NAME || ' names a sweep without a valid measurement in its series',
+            CONSTRAINT = 'ck_' || TG_TABLE_NAME || '_valid_sweeps';
+    END IF;
+    IF (SELECT created_at FROM sweep WHERE sweep_id = earlier)
+        > (SELECT created_at FROM sweep WHERE sweep_id = later)
+    THEN
+        RAISE check_violation USING
+            MESSAGE = 'the ' || TG_TABLE_NAME || ' names its sweeps in the wrong order of time',
+            CONSTRAINT = 'ck_' || TG_TABLE_NAME || '_sweeps_ascend';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION require_valid_sweeps() IS
+    'Trigger: a change or a baseline may only name sweeps with a valid measurement in its series';
+
+CREATE TRIGGER require_valid_sweeps BEFORE INSERT OR UPDATE ON change FOR EACH ROW EXECUTE FUNCTION require_valid_sweeps('last_good_sweep_id', 'first_bad_sweep_id');
+
+CREATE TRIGGER require_valid_sweeps BEFORE INSERT OR UPDATE ON baseline FOR EACH ROW EXECUTE FUNCTION require_valid_sweeps('first_sweep_id', 'last_sweep_id');
+
+UPDATE bench_alembic_version SET version_num='0003' WHERE bench_alembic_version.version_num = '0002';
+
 COMMIT;

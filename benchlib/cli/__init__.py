@@ -9,7 +9,9 @@ import typer
 from benchlib import __version__
 from benchlib.cli import db
 from benchlib.cli.demo import demo
+from benchlib.cli.export import export_measurements
 from benchlib.cli.importing import import_file
+from benchlib.cli.percentiles import percentiles
 from benchlib.cli.report import report
 from benchlib.cli.trigger import trigger
 from benchlib.cli.up import up
@@ -28,6 +30,8 @@ app.command()(up)
 app.command()(trigger)
 app.command()(report)
 app.command("import")(import_file)
+app.command("export")(export_measurements)
+app.command()(percentiles)
 app.add_typer(db.app, name="db")
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchlib.cli.import_options import ASSUMED_SEQUENCE_LENGTH, ASSUMPTION, ImportOptions
-from benchlib.cli.outputs import check_writable
+from benchlib.cli.outputs import DAY, check_writable
 from benchlib.cli.seed_import import import_seed_table
 from benchlib.errors import BadInput, BenchError
 from benchlib.imports.formats import ImportFormat, detect
@@ -61,9 +61,7 @@ def import_file(
     ] = None,
     date: Annotated[
         datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], help="Day of a NeuronPerf report, UTC. Default: as its name says."
-        ),
+        typer.Option(formats=[DAY], help="Day of a NeuronPerf report, UTC. Default: as its name says."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write every flagged and refused row to this Markdown file.")

@@ -1,10 +1,13 @@
-"""Files that commands write."""
+"""What several commands have in common: files that they write, and days that they are given."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from benchlib.errors import BadInput
+
+DAY = "%Y-%m-%d"
+"""How a day is typed."""
 
 
 def check_writable(option: str, file: Path) -> None:

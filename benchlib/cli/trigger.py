@@ -60,7 +60,11 @@ def trigger(
         typer.echo(f"started {run_id}: {client.url}/dags/{DAG_ID}/runs/{run_id}")
         if no_follow:
             return
-        succeeded = _follow(client, run_id)
+        try:
+            succeeded = _follow(client, run_id)
+        except (KeyboardInterrupt, AirflowUnreachable):
+            typer.echo("bench: the run goes on without being followed", err=True)
+            raise
     _show(settings, run_id, succeeded)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchlib.loadgen.histogram import latency_histogram
 from benchlib.loadgen.stamps import Stamps, worker_rates_per_s
-from benchlib.results import LatencySummary, Round
+from benchlib.results import LatencyHistogram, LatencySummary, Round
 
 NS_PER_MS = 1e6
 
@@ -25,6 +26,8 @@ class LoadSummary:
     rounds: tuple[Round, ...]
     worker_batches_per_s: tuple[float, ...]
     """Each worker's own rate, in the order of the workers."""
+    histogram: LatencyHistogram
+    """Of all rounds."""
 
 
 def summarise(stamps: Stamps, batch_size: int) -> LoadSummary:
@@ -33,6 +36,7 @@ def summarise(stamps: Stamps, batch_size: int) -> LoadSummary:
         total=_figures(0, stamps, batch_size),
         rounds=tuple(_figures(r, stamps.round(r), batch_size) for r in range(stamps.rounds)),
         worker_batches_per_s=tuple(float(rate) for rate in worker_rates_per_s(stamps)),
+        histogram=latency_histogram(np.diff(stamps.ns)),
     )
 
 

@@ -102,7 +102,8 @@ def _run(step: _Step, python: Path, *, timeout_s: float, grace_s: float, keep_op
     """Run the child to its end and return its exit status; a negative one is a signal's number."""
     mark = uuid.uuid4().hex
     child = _start(step, python, mark, keep_open)
-    tree = ProcessTree(mark, [child.pid])
+    tree = ProcessTree(mark)
+    tree.add(child.pid)
     try:
         for line in _lines(child, time.monotonic() + timeout_s):
             step.take(line)

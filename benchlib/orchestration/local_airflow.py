@@ -69,6 +69,7 @@ class LocalAirflow:
         self._logs = settings.logs_dir
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._mark = uuid.uuid4().hex
+        self._tree = ProcessTree(self._mark)
         password = Secrets.of(settings.airflow_home).admin_password
         self.client = AirflowClient(f"http://127.0.0.1:{ports.api}", ADMIN, password)
 
@@ -85,6 +86,7 @@ class LocalAirflow:
                     start_new_session=True,
                     preexec_fn=dies_with_this_process(),
                 )
+            self._tree.add(self._processes[name].pid)
 
     def wait_until_ready(self, dag_id: str) -> None:
         """Wait until all components are healthy and the DAG can be started, and make its pool.
@@ -127,9 +129,8 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """End all components and all that they run: in order at first, by force when that takes too long."""
-        tree = ProcessTree(self._mark, [process.pid for process in self._processes.values()])
         try:
-            tree.stop(_STOP_GRACE_S)
+            self._tree.stop(_STOP_GRACE_S)
         finally:
             for process in self._processes.values():
                 process.wait()

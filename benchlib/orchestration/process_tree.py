@@ -47,18 +47,23 @@ def dies_with_this_process() -> Callable[[], None] | None:
 class ProcessTree:
     """Children and all their descendants: those in another session and orphans included."""
 
-    def __init__(self, mark: str, pids: Iterable[int]) -> None:
-        """``mark`` is the value of `MARK_VARIABLE` that the children ``pids`` were started with."""
+    def __init__(self, mark: str) -> None:
+        """``mark`` is the value of `MARK_VARIABLE` that the children are started with."""
         self._mark = mark
-        # psutil remembers start times: a later process with the same number is never mistaken for a child.
-        self._roots = []
-        for pid in pids:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._roots.append(psutil.Process(pid))
+        self._roots: list[psutil.Process] = []
+        self._sessions: set[int] = set()
+
+    def add(self, pid: int) -> None:
+        """A child, as soon as it has been started."""
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            # psutil remembers the start time: a later process with this number is never mistaken for it.
+            self._roots.append(psutil.Process(pid))
+            if os.getsid(pid) == pid:
+                self._sessions.add(pid)
 
     def members(self) -> set[psutil.Process]:
         """What is alive of the tree."""
-        return {process for process in (*self._descent(), *self._marked()) if _is_alive(process)}
+        return {process for process in (*self._descent(), *self._strays()) if _is_alive(process)}
 
     def _descent(self) -> Iterable[psutil.Process]:
         for root in self._roots:
@@ -66,11 +71,15 @@ class ProcessTree:
                 yield root
                 yield from root.children(recursive=True)
 
-    def _marked(self) -> Iterable[psutil.Process]:
+    def _strays(self) -> Iterable[psutil.Process]:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(MARK_VARIABLE) == self._mark:
+                # A program that changes its title may overwrite its environment: then its session tells.
+                if os.getsid(process.pid) in self._sessions or self._is_marked(process):
                     yield process
+
+    def _is_marked(self, process: psutil.Process) -> bool:
+        return bool(process.environ().get(MARK_VARIABLE) == self._mark)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM for all; SIGKILL for what is left after ``grace_s``, also when that wait is interrupted."""

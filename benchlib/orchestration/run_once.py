@@ -64,7 +64,8 @@ def start_run(dag_id: str, params: Mapping[str, Any], settings: Settings, log: P
             start_new_session=True,
             preexec_fn=dies_with_this_process(),
         )
-        tree = ProcessTree(mark, [process.pid])
+        tree = ProcessTree(mark)
+        tree.add(process.pid)
         try:
             assert process.stdin
             with process.stdin as stdin:

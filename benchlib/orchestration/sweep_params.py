@@ -113,9 +113,10 @@ def allowed(name: str) -> str:
 
 
 def _complaint(error: ValidationError) -> BadInput:
+    own_words = error.errors()[0].get("ctx", {}).get("error")
+    if isinstance(own_words, BadInput):
+        return own_words
     first = BadInput.from_validation(error)
-    if error.errors()[0].get("ctx", {}).get("error") is first:
-        return first  # the specification's own words
     for name, place in _PLACES.items():
         if (first.field + ".").startswith(".".join(place) + "."):
             return BadInput(name, first.value, allowed(name))

@@ -29,6 +29,9 @@ LOCK_KEY = 0x62656E6368
 VIEWS = Path(__file__).parent / "migrations" / "views"
 """The views' definitions, one frozen file per view and the revision that brought it."""
 
+FUNCTIONS = VIEWS.parent / "functions"
+"""The functions' definitions, likewise."""
+
 NOTICE = "-- Rendered from the migrations by `python -m benchlib.store.migrate sql`: do not edit.\n\n"
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from itertools import groupby
+from typing import Any, Literal, TypeVar
 
 import tenacity
-from sqlalchemy import Connection, Engine, Text, cast, column, delete, select, table
+from sqlalchemy import Connection, Engine, Text, cast, column, delete, func, select, table
 from sqlalchemy.dialects.postgresql import insert
 
 from benchlib.analysis.comparison import Comparison, ComparisonRow
 from benchlib.errors import BadInput
-from benchlib.records import CompilationRecord, MeasurementRecord, Record, SweepRecord
+from benchlib.records import CompilationRecord, MeasurementRecord, Record, SweepRecord, sweep_of
 from benchlib.store import rows
 from benchlib.store.errors import RecordRejected
 from benchlib.store.faults import explained, is_transient
@@ -36,6 +37,7 @@ COMPILATION_IDENTITY = ("sweep_id", "batch_size", "attempt")
 MEASUREMENT_IDENTITY = ("sweep_id", "batch_size", "scenario", "attempt")
 
 Attempt = CompilationRow | MeasurementRow
+Attempted = CompilationRecord | MeasurementRecord
 T = TypeVar("T")
 
 
@@ -73,6 +75,14 @@ class Repository:
             RecordRejected: the record breaks a rule of the tables.
         """
         self._transaction(lambda connection: _write(connection, record))
+
+    def record_all(self, records: Sequence[MeasurementRecord]) -> int:
+        """Write many measurements at once, all or none; return how many had not been there before.
+
+        Raises:
+            RecordRejected: a record breaks a rule of the tables.
+        """
+        return self._transaction(lambda connection: _write_all(connection, records))
 
     def comparison(self, sweep_id: uuid.UUID) -> Comparison:
         """The figures of one sweep; how several attempts become one row is the view's business.
@@ -130,55 +140,85 @@ class Repository:
 
 
 def _write(connection: Connection, record: Record) -> None:
-    _write_sweep(connection, record if isinstance(record, SweepRecord) else record.sweep)
-    if isinstance(record, SweepRecord):
+    if isinstance(record, MeasurementRecord):
+        _write_measurements(connection, [record])
         return
-    if record.result is not None:
-        environment = insert(EnvironmentRow).values(rows.environment_values(record.result.environment))
-        connection.execute(environment.on_conflict_do_nothing())
+    _write_sweeps(connection, [sweep_of(record)])
     if isinstance(record, CompilationRecord):
-        _upsert(connection, CompilationRow, COMPILATION_IDENTITY, rows.compilation_values(record))
-    else:
-        _write_measurement(connection, record)
+        _write_environments(connection, [record])
+        _upsert(connection, CompilationRow, COMPILATION_IDENTITY, [rows.compilation_values(record)])
 
 
-def _write_sweep(connection: Connection, sweep: SweepRecord) -> None:
-    """Write the sweep unless it is there: what was asked never changes.
+def _write_all(connection: Connection, records: Sequence[MeasurementRecord]) -> int:
+    sweep_ids = {record.sweep.sweep_id for record in records}
+    stored = select(func.count()).where(MeasurementRow.sweep_id.in_(sweep_ids))
+    before = connection.scalar(stored) or 0
+    _write_measurements(connection, records)
+    return (connection.scalar(stored) or 0) - before
+
+
+def _write_measurements(connection: Connection, records: Sequence[MeasurementRecord]) -> None:
+    _write_sweeps(connection, [record.sweep for record in records])
+    _write_environments(connection, records)
+    # Of two records of the same attempt the one recorded later stays.
+    latest = {_identity(each): each for each in sorted(records, key=lambda record: record.recorded_at)}
+    values = [rows.measurement_values(record) for record in latest.values()]
+    written = _upsert(connection, MeasurementRow, MEASUREMENT_IDENTITY, values)
+    connection.execute(delete(RoundRow).where(RoundRow.measurement_id.in_(written.values())))
+    rounds = [
+        {"measurement_id": key, **rows.round_values(each)}
+        for identity, key in written.items()
+        if (result := latest[identity].result) is not None
+        for each in result.rounds
+    ]
+    if rounds:
+        connection.execute(insert(RoundRow), rounds)
+
+
+def _identity(record: MeasurementRecord) -> tuple[Any, ...]:
+    return record.sweep.sweep_id, record.batch_size, record.scenario, record.attempt
+
+
+def _write_sweeps(connection: Connection, sweeps: Iterable[SweepRecord]) -> None:
+    """Write sweeps unless they are there: what was asked never changes.
 
     A conflict on either key counts as being there. Were only one of them named, then two workers that write
     the same new sweep at once could still collide on the other.
     """
-    connection.execute(insert(SweepRow).values(rows.sweep_values(sweep)).on_conflict_do_nothing())
-    if connection.scalar(select(SweepRow.sweep_id).where(SweepRow.sweep_id == sweep.sweep_id)) is None:
-        raise RecordRejected(f"run {sweep.run_id} of {sweep.dag_id} is stored under another sweep id already")
-
-
-def _write_measurement(connection: Connection, record: MeasurementRecord) -> None:
-    measurement_id = _upsert(
-        connection, MeasurementRow, MEASUREMENT_IDENTITY, rows.measurement_values(record)
-    )
-    if measurement_id is None:
+    asked = {sweep.sweep_id: sweep for sweep in sweeps}
+    if not asked:
         return
-    connection.execute(delete(RoundRow).where(RoundRow.measurement_id == measurement_id))
-    if record.result is not None and record.result.rounds:
-        values = [rows.round_values(each) for each in record.result.rounds]
-        connection.execute(insert(RoundRow).values(measurement_id=measurement_id), values)
+    values = [rows.sweep_values(sweep) for sweep in asked.values()]
+    connection.execute(insert(SweepRow).on_conflict_do_nothing(), values)
+    there = set(connection.scalars(select(SweepRow.sweep_id).where(SweepRow.sweep_id.in_(asked))))
+    for sweep in asked.values():
+        if sweep.sweep_id not in there:
+            run = f"run {sweep.run_id} of {sweep.dag_id}"
+            raise RecordRejected(f"{run} is stored under another sweep id already")
+
+
+def _write_environments(connection: Connection, records: Iterable[Attempted]) -> None:
+    values = [rows.environment_values(each.result.environment) for each in records if each.result is not None]
+    if values:
+        connection.execute(insert(EnvironmentRow).on_conflict_do_nothing(), values)
 
 
 def _upsert(
-    connection: Connection, row: type[Attempt], identity: Sequence[str], values: rows.Values
-) -> int | None:
-    """Write one attempt; return its key, or ``None`` when a later record of it is there already."""
-    statement = insert(row).values(values)
+    connection: Connection, row: type[Attempt], identity: Sequence[str], values: Sequence[rows.Values]
+) -> Mapping[tuple[Any, ...], int]:
+    """Write attempts; return the keys by identity, of those only that no later record of theirs keeps out."""
     (key,) = row.__table__.primary_key
     others = {each.name for each in row.__table__.columns} - {key.name, *identity}
-    written: int | None = connection.scalar(
-        statement.on_conflict_do_update(
-            index_elements=identity,
-            set_={name: statement.excluded[name] for name in others},
-            where=row.recorded_at <= statement.excluded.recorded_at,
-        ).returning(key)
-    )
+    statement = insert(row)
+    upsert = statement.on_conflict_do_update(
+        index_elements=identity,
+        set_={name: statement.excluded[name] for name in others},
+        where=row.recorded_at <= statement.excluded.recorded_at,
+    ).returning(key, *(row.__table__.c[name] for name in identity))
+    written: dict[tuple[Any, ...], int] = {}
+    # One statement writes rows of the same columns only: a failure has others than a result.
+    for _, alike in groupby(sorted(values, key=sorted), key=sorted):
+        written |= {tuple(attempt): number for number, *attempt in connection.execute(upsert, list(alike))}
     return written
 
 

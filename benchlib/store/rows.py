@@ -85,11 +85,14 @@ def _artifact_values(result: CompileResult) -> Values:
 
 
 def _result_values(result: Measurement) -> Values:
-    nested = {"latency", "rounds", "environment"}
+    nested = {"latency", "latency_histogram", "rounds", "environment"}
+    histogram = result.latency_histogram
     own = result.model_dump(exclude={"format_version", "batch_size", "scenario", *nested})
     return {
         **own,
         **result.latency.model_dump(),
+        "latency_buckets": histogram and histogram.buckets,
+        "latency_bucket_batches": histogram and histogram.batches,
         "status": "ok" if result.valid else "invalid",
         "environment_id": environment_id_of(result.environment),
     }

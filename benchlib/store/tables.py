@@ -8,13 +8,16 @@ together.
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    Computed,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -22,8 +25,11 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     Text,
     UniqueConstraint,
+    func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -135,6 +141,14 @@ class EnvironmentRow(Base):
     neuron_driver: Mapped[str | None] = mapped_column(comment="Version of the Neuron kernel driver")
     benchlib: Mapped[str | None] = mapped_column(comment="Version of the code that measured")
     image: Mapped[str | None] = mapped_column(comment="Container or machine image")
+    neuron_sdk: Mapped[str | None] = mapped_column(comment="Release of the Neuron SDK, such as 2.26.0")
+    sdk: Mapped[str] = mapped_column(
+        Computed(
+            "coalesce(neuron_sdk, 'neuronx-cc ' || neuronx_cc, 'torch ' || torch, 'unknown')", persisted=True
+        ),
+        comment="The Neuron SDK, or else the compiler, or else torch, with its version",
+        nullable=False,
+    )
 
 
 class SweepRow(Base):
@@ -155,6 +169,7 @@ class SweepRow(Base):
         ),
         CheckConstraint("seed >= 0", "seed"),
         Index(None, "created_at"),
+        Index(None, "night"),
         {"comment": "What was asked: one model, several batch sizes; one row per DAG run or import"},
     )
 
@@ -182,6 +197,12 @@ class SweepRow(Base):
     warmup_batches: Mapped[int] = mapped_column(comment="Asked batches per worker before anything counts")
     rounds: Mapped[int] = mapped_column(comment="Asked measured windows")
     interpreter: Mapped[str] = mapped_column(comment="Asked Python of the data plane")
+    night: Mapped[date] = mapped_column(
+        Date,
+        Computed("(created_at AT TIME ZONE 'UTC')::date", persisted=True),
+        comment="UTC date on which the sweep began",
+        nullable=False,
+    )
 
 
 class CompilationRow(Base):
@@ -210,6 +231,9 @@ class CompilationRow(Base):
         ),
         CheckConstraint(_one_of("failure_kind", "bad_input", "error", "crashed", "timeout"), "failure_kind"),
         Index(None, "environment_id"),
+        # Most rows say that the artifact store had it: these are the others.
+        Index("ix_compilation_failed", "sweep_id", postgresql_where=text("status = 'failed'")),
+        Index("ix_compilation_compiled", "sweep_id", postgresql_where=text("NOT cache_hit")),
         {"comment": "Attempts to compile the model at one batch size"},
     )
 
@@ -245,11 +269,67 @@ class CompilationRow(Base):
     failure_log_tail: Mapped[list[str] | None] = mapped_column(comment="Last lines of the failed process")
 
 
+SERIES_KEY = (
+    "model", "model_revision", "sequence_length", "precision", "compiler_args", "batch_size", "scenario",
+    "replicas", "workers", "worker_mode", "backend", "instance_type", "hardware",
+)  # fmt: skip
+"""What stays the same along a series. The versions of the software are not in it: they are what changes."""
+
+
+class SeriesRow(Base):
+    """What may be compared from night to night; the database adds a row with the first measurement of one."""
+
+    __tablename__ = "series"
+    __table_args__ = (
+        CheckConstraint(
+            f"series_id = left(encode(sha256(convert_to(ROW({', '.join(SERIES_KEY)})::text, "
+            "'UTF8')), 'hex'), 32)::uuid",
+            "derived",
+        ),
+        CheckConstraint(_at_least_1("sequence_length", "batch_size", "replicas", "workers"), "counts"),
+        {"comment": "The keys of the histories: measurements of one series differ in time and software only"},
+    )
+
+    series_id: Mapped[uuid.UUID] = mapped_column(
+        primary_key=True, comment="Derived from all other columns, so the same in every database"
+    )
+    model: Mapped[str] = mapped_column(comment="Hub id, directory, or config:NAME for seeded random weights")
+    model_revision: Mapped[str | None] = mapped_column(comment="Branch, tag or commit on the hub")
+    sequence_length: Mapped[int] = mapped_column(comment="Tokens per sequence, padding included")
+    precision: Mapped[str | None] = mapped_column(comment="Precision of the program; NULL: not known")
+    compiler_args: Mapped[list[str]] = mapped_column(comment="Flags for the device's compiler")
+    batch_size: Mapped[int] = mapped_column(comment="Inferences per call")
+    scenario: Mapped[str] = mapped_column(comment="Kind of load: offline, server or single_stream")
+    replicas: Mapped[int | None] = mapped_column(comment="Loaded copies of the model; NULL: not known")
+    workers: Mapped[int | None] = mapped_column(comment="Closed loops that issued batches; NULL: not known")
+    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread or process")
+    backend: Mapped[str] = mapped_column(comment="What ran the model")
+    instance_type: Mapped[str | None] = mapped_column(
+        comment="The cloud's name of the machine, such as inf2.xlarge"
+    )
+    hardware: Mapped[bool] = mapped_column(
+        comment="True only for a real accelerator; results of a CPU or a stand-in never stand for one"
+    )
+
+
 FIGURES = "batches, inferences, duration_s, throughput_inf_per_s, samples"
 
 
+HISTORY_COLUMNS = (
+    "batch_size", "scenario", "status", "attempt", "sweep_id", "sweep_created_at", "origin", "environment_id",
+    "throughput_inf_per_s", "p50_ms", "p99_ms",
+)  # fmt: skip
+
+EAGER_VACUUM = {"autovacuum_vacuum_insert_scale_factor": 0, "autovacuum_vacuum_insert_threshold": 2000}
+"""An index answers alone only for pages that a vacuum has seen. By default the newest fifth of the rows,
+years of nights, would wait for one."""
+
+
 class MeasurementRow(Base):
-    """One attempt to measure one batch size in one scenario."""
+    """One attempt to measure one batch size in one scenario.
+
+    Only in an import may a result lack its load or, all together, its counts: there nobody knows them.
+    """
 
     __tablename__ = "measurement"
     __table_args__ = (
@@ -264,9 +344,18 @@ class MeasurementRow(Base):
         CheckConstraint("load_duration_s >= 0 AND load_duration_s < 'Infinity'", "load_duration"),
         CheckConstraint(
             "status = 'failed' OR (num_nonnulls(failure_kind, failure_message, failure_log_tail) = 0 AND "
-            "num_nulls(environment_id, started_at, filename, backend, replicas, workers, worker_mode, "
-            f"{FIGURES}) = 0)",
+            "num_nulls(environment_id, started_at, filename, backend, throughput_inf_per_s) = 0 AND "
+            "num_nulls(batches, inferences, duration_s, samples) IN (0, 4))",
             "result_has_figures",
+        ),
+        CheckConstraint(
+            "num_nulls(latency_buckets, latency_bucket_batches) <> 1 AND "
+            "(latency_buckets IS NULL OR samples IS NOT NULL) AND "
+            "cardinality(latency_buckets) >= 1 AND "
+            "cardinality(latency_buckets) = cardinality(latency_bucket_batches) AND "
+            "array_position(latency_buckets, NULL) IS NULL AND "
+            "array_position(latency_bucket_batches, NULL) IS NULL AND 1 <= ALL (latency_bucket_batches)",
+            "latency_histogram",
         ),
         CheckConstraint(
             "status <> 'failed' OR (num_nulls(failure_kind, failure_message) = 0 AND "
@@ -279,8 +368,29 @@ class MeasurementRow(Base):
             "status_matches_checks",
         ),
         CheckConstraint(_one_of("failure_kind", "bad_input", "error", "crashed", "timeout"), "failure_kind"),
+        CheckConstraint("(status = 'failed') = (series_id IS NULL)", "result_has_series"),
         Index(None, "environment_id"),
-        {"comment": "Attempts to measure one batch size; an invalid one is kept and shown, never a peak"},
+        # Wide enough for a history, or the judgement of all of them, to be read without the table.
+        Index(
+            "ix_measurement_history",
+            "series_id",
+            "night",
+            postgresql_include=HISTORY_COLUMNS,
+        ),
+        Index("ix_measurement_not_ok", "night", postgresql_where=text("status <> 'ok'")),
+        # The few rows that overrule an earlier attempt.
+        Index(
+            "ix_measurement_retry",
+            "sweep_id",
+            "batch_size",
+            "scenario",
+            "attempt",
+            postgresql_where=text("attempt > 1 AND status = 'ok'"),
+        ),
+        {
+            "comment": "Attempts to measure one batch size; an invalid one is kept and shown, never a peak",
+            "postgresql_with": EAGER_VACUUM,
+        },
     )
 
     measurement_id: Mapped[int] = mapped_column(
@@ -332,6 +442,21 @@ class MeasurementRow(Base):
     failure_kind: Mapped[str | None] = mapped_column(comment="bad_input, error, crashed or timeout")
     failure_message: Mapped[str | None] = mapped_column(comment="Why it failed, one sentence")
     failure_log_tail: Mapped[list[str] | None] = mapped_column(comment="Last lines of the failed process")
+    latency_buckets: Mapped[list[int] | None] = mapped_column(
+        comment="Histogram of the latency of one batch: bucket i ends at (1.01 / 0.99) ^ i ms"
+    )
+    latency_bucket_batches: Mapped[list[int] | None] = mapped_column(
+        ARRAY(BigInteger), comment="Batches in each of the latency_buckets"
+    )
+    night: Mapped[date] = mapped_column(Date, comment="The sweep's night; the database fills it in")
+    sweep_created_at: Mapped[datetime] = mapped_column(
+        comment="When the sweep began; the database fills it in"
+    )
+    origin: Mapped[str] = mapped_column(comment="The sweep's origin; the database fills it in")
+    series_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SeriesRow.series_id),
+        comment="The history it belongs to; the database fills it in; NULL for a failed attempt",
+    )
 
 
 class RoundRow(Base):
@@ -363,3 +488,173 @@ class RoundRow(Base):
     p99_ms: Mapped[float | None] = _latency("99th percentile")
     p99_9_ms: Mapped[float | None] = _latency("99.9th percentile")
     max_ms: Mapped[float | None] = _latency("Maximum")
+
+
+METRICS = ("throughput_inf_per_s", "mean_ms", *LATENCIES)
+"""What a change may be found in."""
+
+
+class ChangeRow(Base):
+    """A shift that was found in a series; what people made of it is in the annotations."""
+
+    __tablename__ = "change"
+    __table_args__ = (
+        UniqueConstraint("series_id", "metric", "first_bad_sweep_id"),
+        CheckConstraint(_one_of("metric", *METRICS), "metric"),
+        CheckConstraint(_positive("before_value", "after_value"), "values"),
+        CheckConstraint("before_value <> after_value", "differs"),
+        CheckConstraint(
+            "relative_low <= after_value / before_value - 1 AND "
+            "after_value / before_value - 1 <= relative_high "
+            "AND relative_low > -1 AND relative_high < 'Infinity'",
+            "interval",
+        ),
+        CheckConstraint("confidence > 0 AND confidence < 1", "confidence"),
+        CheckConstraint("detector <> ''", "named"),
+        CheckConstraint("last_good_sweep_id <> first_bad_sweep_id", "sweeps"),
+        Index(None, "first_bad_sweep_id"),
+        Index(None, "last_good_sweep_id"),
+        {"comment": "Shifts found in a series: where, how large, which way"},
+    )
+
+    change_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Internal key"
+    )
+    series_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SeriesRow.series_id), comment="The history that shifted"
+    )
+    metric: Mapped[str] = mapped_column(comment="What shifted: throughput_inf_per_s or one of the latencies")
+    last_good_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The last sweep before the shift"
+    )
+    first_bad_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The first sweep after the shift"
+    )
+    before_value: Mapped[float] = mapped_column(comment="Level before the shift, in the metric's unit")
+    after_value: Mapped[float] = mapped_column(comment="Level after the shift, in the metric's unit")
+    relative_change: Mapped[float] = mapped_column(
+        Computed("after_value / before_value - 1", persisted=True),
+        comment="after / before - 1: -0.03 is a loss of 3 percent",
+        nullable=False,
+    )
+    relative_low: Mapped[float] = mapped_column(comment="Lower end of the interval of relative_change")
+    relative_high: Mapped[float] = mapped_column(comment="Upper end of the interval of relative_change")
+    confidence: Mapped[float] = mapped_column(comment="Confidence of that interval, such as 0.95")
+    direction: Mapped[str] = mapped_column(
+        Computed(
+            "CASE WHEN (after_value < before_value) = (metric = 'throughput_inf_per_s') "
+            "THEN 'worse' ELSE 'better' END",
+            persisted=True,
+        ),
+        comment="worse: less throughput or more latency; else better",
+        nullable=False,
+    )
+    detected_at: Mapped[datetime] = mapped_column(comment="When it was found")
+    detector: Mapped[str] = mapped_column(comment="What found it, with the version of its thresholds")
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="What the detector went by, for people")
+
+
+class BaselineRow(Base):
+    """The sweeps that a series is judged against."""
+
+    __tablename__ = "baseline"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", "automatic", "pinned"), "kind"),
+        CheckConstraint("author <> '' AND reason <> ''", "named"),
+        CheckConstraint("withdrawn_at >= set_at", "withdrawn"),
+        Index(
+            "uq_baseline_current",
+            "series_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("withdrawn_at IS NULL"),
+        ),
+        Index(None, "first_sweep_id"),
+        Index(None, "last_sweep_id"),
+        {"comment": "What a series is judged against: one sweep or a range; a pinned one comes first"},
+    )
+
+    baseline_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Internal key"
+    )
+    series_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SeriesRow.series_id), comment="The history that is judged"
+    )
+    kind: Mapped[str] = mapped_column(comment="automatic: chosen by the detector; pinned: by a person")
+    first_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="First sweep of the range"
+    )
+    last_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="Last sweep of the range, often the first"
+    )
+    author: Mapped[str] = mapped_column(comment="Who set it: a person, or the detector's name")
+    reason: Mapped[str] = mapped_column(comment="Why this one")
+    set_at: Mapped[datetime] = mapped_column(comment="When it was set", server_default=func.now())
+    withdrawn_at: Mapped[datetime | None] = mapped_column(comment="When it stopped counting; NULL: it counts")
+
+
+class AnnotationRow(Base):
+    """What a person said about a change, a series or a sweep. Rows are added, never changed.
+
+    A change is open until the first annotation with a status; the latest such one says where it stands. So no
+    status changes without a name, a time and a reason.
+    """
+
+    __tablename__ = "annotation"
+    __table_args__ = (
+        CheckConstraint("author <> '' AND reason <> ''", "named"),
+        CheckConstraint("num_nonnulls(change_id, series_id, sweep_id) >= 1", "subject"),
+        CheckConstraint(
+            _one_of("status", "open", "acknowledged", "fixed", "expected", "false_alarm"), "status"
+        ),
+        CheckConstraint("status IS NULL OR change_id IS NOT NULL", "status_is_of_a_change"),
+        Index(None, "change_id"),
+        Index(None, "series_id"),
+        Index(None, "sweep_id"),
+        {"comment": "Who said what, when and why, about a change, a series or a sweep"},
+    )
+
+    annotation_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Internal key, ascending in time"
+    )
+    annotated_at: Mapped[datetime] = mapped_column(comment="When it was said", server_default=func.now())
+    author: Mapped[str] = mapped_column(comment="Who said it")
+    reason: Mapped[str] = mapped_column(comment="What was said, or why the status is what it is")
+    status: Mapped[str | None] = mapped_column(
+        comment="Status of the change from now on: open, acknowledged, fixed, expected or false_alarm"
+    )
+    change_id: Mapped[int | None] = mapped_column(
+        ForeignKey(ChangeRow.change_id, ondelete="CASCADE"), comment="The change it is about"
+    )
+    series_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SeriesRow.series_id), comment="The series it is about"
+    )
+    sweep_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The sweep it is about"
+    )
+
+
+class PriceRow(Base):
+    """What an hour of a machine costs from some day on."""
+
+    __tablename__ = "price"
+    __table_args__ = (
+        CheckConstraint("instance_type <> '' AND region_class <> '' AND source <> ''", "named"),
+        CheckConstraint(_one_of("kind", "on_demand", "reserved_effective"), "kind"),
+        CheckConstraint("usd_per_hour > 0 AND usd_per_hour < 'NaN'", "usd_per_hour"),
+        CheckConstraint("isfinite(valid_from)", "valid_from"),
+        {"comment": "Prices of machines; each is in force until the next of the same kind"},
+    )
+
+    instance_type: Mapped[str] = mapped_column(
+        primary_key=True, comment="The cloud's name of the machine, such as inf2.xlarge"
+    )
+    region_class: Mapped[str] = mapped_column(
+        primary_key=True, comment="Regions that share a price list, such as us-east"
+    )
+    kind: Mapped[str] = mapped_column(
+        primary_key=True, comment="on_demand, or reserved_effective: a reservation spread over its hours"
+    )
+    valid_from: Mapped[date] = mapped_column(Date, primary_key=True, comment="First day it is in force")
+    usd_per_hour: Mapped[Decimal] = mapped_column(Numeric(12, 6), comment="US dollars per machine and hour")
+    source: Mapped[str] = mapped_column(comment="Where the figure is from, and what it is")

@@ -11,9 +11,7 @@ STEPS = [
     Progress(stage="plan", state="done"),
     Progress(stage="compile", state="started", batch_size=1),
     Progress(stage="compile", state="cached", batch_size=1),
-    Progress(
-        stage="measure", state="running", batch_size=1, fraction=0.5, message="round 1 of 2, 900.0 inf/s"
-    ),
+    Progress(stage="measure", state="running", batch_size=1, fraction=0.5, message="900.0 inf/s"),
     Progress(stage="measure", state="done", batch_size=1, message="1,000.0 inf/s"),
     Progress(stage="compile", state="failed", batch_size=2, message="does\nnot fit \x1b[31m"),
     Progress(stage="compile", state="started", batch_size=99),
@@ -25,8 +23,7 @@ def shown(steps: list[Progress], *, terminal: bool) -> str:
     console = Console(file=screen, force_terminal=terminal, width=100, color_system=None)
     with open_display(console, [1, 2]) as display:
         display.show(steps)
-        shown_before_the_end = screen.getvalue()
-    return shown_before_the_end
+        return screen.getvalue()
 
 
 def test_a_pipe_gets_one_plain_line_per_event_and_no_running_figures() -> None:
@@ -39,9 +36,9 @@ def test_a_pipe_gets_one_plain_line_per_event_and_no_running_figures() -> None:
 
 
 def test_a_terminal_shows_where_each_batch_size_is() -> None:
-    last_screen = shown(STEPS[:4], terminal=True)[-400:]
+    last_screen = shown(STEPS[:4], terminal=True).rpartition("\x1b[1A")[2]
     assert "batch 1" in last_screen
-    assert "measuring: round 1 of 2, 900.0 inf/s" in last_screen
+    assert "measuring: 900.0 inf/s" in last_screen
     assert "starting" not in last_screen
 
 

@@ -73,3 +73,9 @@ def test_littles_law_holds_for_workers_of_one_pace(rows: list[list[int]], batch_
     assert summary.total.latency.mean_ms is not None
     in_flight = summary.total.throughput_inf_per_s / batch_size * summary.total.latency.mean_ms * 1e-3
     assert in_flight == pytest.approx(len(rows))
+
+
+def test_the_histogram_counts_every_batch_of_every_round() -> None:
+    summary = summarise(stamps_of([[1.0] * 10 + [2.0] * 10] * 2, rounds=2), batch_size=4)
+
+    assert summary.histogram.batches == (20, 20)

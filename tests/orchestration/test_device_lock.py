@@ -21,13 +21,11 @@ HOLD = """
     from benchlib.orchestration.device_lock import device_lock
     path, kind, child_pid = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     with device_lock(path, exclusive=kind == "exclusive", what="measure batch 8", timeout_s=30) as lock:
-        inherited = [lock] if child_pid != "-" else []
-        child = subprocess.Popen(["sleep", "600"], pass_fds=inherited, stdout=subprocess.DEVNULL)
         if child_pid != "-":
+            child = subprocess.Popen(["sleep", "600"], pass_fds=[lock], stdout=subprocess.DEVNULL)
             Path(child_pid).write_text(f"{child.pid}\\n")
         print("held", flush=True)
         sys.stdin.read()
-        child.kill()
 """
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
@@ -17,6 +18,8 @@ from benchlib.settings import PROJECT_ROOT
 from benchlib.store.embedded_postgres import EmbeddedPostgres, binary
 from benchlib.store.migrate import (
     VERSION_TABLE,
+    _config,
+    _locked,
     current_revision,
     downgrade,
     head_revision,
@@ -25,7 +28,7 @@ from benchlib.store.migrate import (
 )
 from benchlib.store.repository import Repository
 from benchlib.store.tables import Base
-from tests.store import samples
+from tests.store import fleet, samples
 
 
 @pytest.fixture
@@ -43,9 +46,21 @@ def schema_of(server: EmbeddedPostgres, engine: Engine) -> str:
     return re.sub(r"^\\(un)?restrict .*$", "", dump, flags=re.MULTILINE)
 
 
-def drop_view(engine: Engine) -> None:
+def drop_what_only_migrations_make(engine: Engine) -> None:
+    """Views and functions are no part of the model."""
+    kinds = {"v": "VIEW", "m": "MATERIALIZED VIEW"}
+    relations = text(
+        "SELECT relkind::text, oid::regclass::text FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')"
+    )
+    functions = text(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    )
     with engine.begin() as connection:
-        connection.execute(text("DROP VIEW comparison_table"))
+        for kind, name in connection.execute(relations).all():
+            connection.execute(text(f"DROP {kinds[kind]} IF EXISTS {name} CASCADE"))
+        for (name,) in connection.execute(functions).all():
+            connection.execute(text(f"DROP ROUTINE {name} CASCADE"))
 
 
 def test_up_down_and_up_again_with_rows_in_between(empty: Engine) -> None:
@@ -58,6 +73,35 @@ def test_up_down_and_up_again_with_rows_in_between(empty: Engine) -> None:
     upgrade(empty)
     Repository(empty).record(samples.measurement())
     assert current_revision(empty) == head_revision()
+
+
+def test_rows_that_were_there_before_get_their_series_and_nights(empty: Engine) -> None:
+    upgrade(empty)
+    fleet.fill(empty)
+    placed = text(
+        "SELECT measurement_id, series_id, night, origin, sweep_created_at FROM measurement ORDER BY 1"
+    )
+    recorded = text("SELECT count(*), sum(throughput_inf_per_s) FROM measurement")
+    with empty.connect() as connection:
+        before, figures = connection.execute(placed).all(), connection.execute(recorded).one()
+    downgrade(empty, "0002")
+    with empty.connect() as connection:
+        assert connection.execute(recorded).one() == figures
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert connection.execute(placed).all() == before
+        assert connection.scalar(text("SELECT count(DISTINCT series_id) FROM series")) == 4
+        assert connection.scalar(text("SELECT count(*) FROM change")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM price")) == 8
+
+
+def test_the_second_revision_is_left_as_it_was_found(postgres: EmbeddedPostgres, empty: Engine) -> None:
+    with _locked(empty) as connection:
+        command.upgrade(_config(connection), "0002")
+    before = schema_of(postgres, empty)
+    upgrade(empty)
+    downgrade(empty, "0002")
+    assert schema_of(postgres, empty) == before
 
 
 def test_an_upgrade_that_has_nothing_to_do_keeps_the_rows(empty: Engine) -> None:
@@ -100,7 +144,7 @@ def test_constraints_and_comments_are_the_models_too(
     postgres: EmbeddedPostgres, engine: Engine, empty: Engine
 ) -> None:
     Base.metadata.create_all(empty)
-    drop_view(engine)
+    drop_what_only_migrations_make(engine)
     assert schema_of(postgres, engine) == schema_of(postgres, empty)
 
 
@@ -126,3 +170,14 @@ def test_the_script_alone_makes_the_same_database(
     subprocess.run(run, check=True, capture_output=True)
     assert schema_of(postgres, empty) == schema_of(postgres, engine)
     assert current_revision(empty) == head_revision()
+
+
+def test_going_back_before_the_histograms_drops_only_what_does_not_fit(empty: Engine) -> None:
+    upgrade(empty)
+    repository = Repository(empty)
+    nobody_counted = {"batches": None, "inferences": None, "duration_s": None, "rounds": ()}
+    bare = samples.measured(2, latency=samples.latency(samples=None), **nobody_counted)
+    repository.record_all([samples.measurement(1), samples.measurement(2, result=bare)])
+    downgrade(empty, "0001")
+    with empty.connect() as connection:
+        assert connection.scalars(text("SELECT batch_size FROM measurement")).all() == [1]

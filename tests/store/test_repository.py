@@ -25,11 +25,14 @@ def repository(engine: Engine) -> Repository:
     return Repository(engine)
 
 
+RECORDED = ("environment", "sweep", "compilation", "measurement", "round")
+
+
 def counts(engine: Engine) -> dict[str, int]:
     with engine.connect() as connection:
         return {
-            name: connection.scalar(select(func.count()).select_from(table)) or 0
-            for name, table in Base.metadata.tables.items()
+            name: connection.scalar(select(func.count()).select_from(Base.metadata.tables[name])) or 0
+            for name in RECORDED
         }
 
 
@@ -322,3 +325,59 @@ def test_a_database_without_tables_says_so_and_is_no_reason_to_give_a_record_up(
 ) -> None:
     with pytest.raises(DatabaseUnreachable, match="run `bench db upgrade`"):
         Repository(create_engine(empty_database_url)).record(samples.measurement())
+
+
+# Many at once.
+
+
+def test_many_measurements_are_written_as_one_by_one(repository: Repository, engine: Engine) -> None:
+    records = [
+        samples.measurement(1),
+        samples.measurement(2, failure=samples.failure()),
+        samples.measurement(
+            1, sweep=samples.sweep("other", sweep_id=sweep_id_of("inf2_batch_sweep", "other"))
+        ),
+    ]
+    assert repository.record_all(records) == 3
+    assert counts(engine) == {"environment": 1, "sweep": 2, "compilation": 0, "measurement": 3, "round": 4}
+    rows = repository.comparison(SWEEP_ID).rows
+    assert [(row.batch_size, row.status) for row in rows] == [(1, "ok"), (2, "failed")]
+
+
+def test_many_measurements_are_written_once(repository: Repository, engine: Engine) -> None:
+    records = [samples.measurement(1), samples.measurement(2)]
+    repository.record_all(records)
+    before = counts(engine)
+    assert repository.record_all([*records, *records, samples.measurement(4)]) == 1
+    assert counts(engine) == {**before, "measurement": 3, "round": 6}
+
+
+def test_of_several_records_of_an_attempt_the_one_recorded_later_stays(repository: Repository) -> None:
+    late = samples.measurement(result=samples.measured(throughput_inf_per_s=13000.0))
+    early = samples.measurement(recorded_at=samples.NOON)
+    repository.record_all([late, early])
+    assert repository.comparison(SWEEP_ID).rows[0].throughput_inf_per_s == 13000.0
+    assert repository.record_all([early]) == 0
+    assert repository.comparison(SWEEP_ID).rows[0].throughput_inf_per_s == 13000.0
+
+
+def test_one_wrong_record_of_many_keeps_all_out(repository: Repository, engine: Engine) -> None:
+    wrong = samples.measurement(2, result=samples.measured(2, duration_s=99.0))
+    with pytest.raises(RecordRejected, match="throughput_matches_duration"):
+        repository.record_all([samples.measurement(1), wrong])
+    assert set(counts(engine).values()) == {0}
+
+
+def test_nothing_is_written_where_there_is_nothing(repository: Repository) -> None:
+    assert repository.record_all([]) == 0
+
+
+def test_what_an_import_does_not_know_is_stored_as_unknown(repository: Repository) -> None:
+    bare = samples.measured(
+        batches=None, inferences=None, duration_s=None, replicas=None, workers=None, worker_mode=None,
+        latency=samples.latency(samples=None), rounds=(),
+    )  # fmt: skip
+    repository.record(samples.measurement(1, sweep=samples.sweep(origin="import"), result=bare))
+    row = repository.comparison(SWEEP_ID).rows[0]
+    assert (row.status, row.throughput_inf_per_s, row.p50_ms) == ("ok", 12649.572, 0.939)
+    assert (row.batches, row.inferences, row.duration_s, row.workers) == (None, None, None, None)

@@ -1,0 +1,1 @@
+"""The stored measurements as files for other programs."""

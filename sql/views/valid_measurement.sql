@@ -1,0 +1,49 @@
+-- Rendered from the migrations by `python -m benchlib.store.migrate sql`: do not edit.
+
+-- The measurements that count: of a sweep, a batch size and a scenario the latest attempt that passed all checks.
+-- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter.
+CREATE VIEW valid_measurement AS
+SELECT
+    measurement.measurement_id,
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.sweep_created_at AS created_at,
+    measurement.origin,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.precision,
+    measurement.replicas,
+    measurement.workers,
+    measurement.worker_mode,
+    measurement.backend,
+    measurement.attempt,
+    measurement.started_at,
+    measurement.batches,
+    measurement.inferences,
+    measurement.duration_s,
+    measurement.throughput_inf_per_s,
+    measurement.samples,
+    measurement.mean_ms,
+    measurement.p50_ms,
+    measurement.p90_ms,
+    measurement.p95_ms,
+    measurement.p99_ms,
+    measurement.p99_9_ms,
+    measurement.max_ms,
+    measurement.load_duration_s
+FROM measurement
+WHERE measurement.status = 'ok'
+    AND NOT EXISTS (
+        SELECT FROM measurement AS later
+        WHERE later.sweep_id = measurement.sweep_id
+            AND later.batch_size = measurement.batch_size
+            AND later.scenario = measurement.scenario
+            AND later.attempt > measurement.attempt
+            AND later.attempt > 1  -- says what the line before implies, for the small index of retries
+            AND later.status = 'ok'
+    );
+
+COMMENT ON VIEW valid_measurement IS
+    'The measurements that count: the latest attempt that passed all checks, one row per sweep and batch size';

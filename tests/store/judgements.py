@@ -1,0 +1,64 @@
+"""Rows that judge: changes, baselines and annotations, written as detectors and people write them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from benchlib.store.tables import AnnotationRow, BaselineRow, ChangeRow, MeasurementRow
+from tests.store import samples
+
+
+def series_of(connection: Connection, sweep_id: uuid.UUID, batch_size: int = 1) -> uuid.UUID:
+    """The series of a sweep's measurement at one batch size."""
+    found = connection.scalars(
+        select(MeasurementRow.series_id)
+        .where(MeasurementRow.sweep_id == sweep_id, MeasurementRow.batch_size == batch_size)
+        .where(MeasurementRow.series_id.is_not(None))
+        .distinct()
+    ).one()
+    assert found is not None
+    return found
+
+
+def add_change(connection: Connection, good: uuid.UUID, bad: uuid.UUID, **changes: Any) -> int:
+    """A loss of 3 % of throughput between two sweeps."""
+    values = {
+        "metric": "throughput_inf_per_s",
+        "last_good_sweep_id": good,
+        "first_bad_sweep_id": bad,
+        "before_value": 1000.0,
+        "after_value": 970.0,
+        "relative_low": -0.035,
+        "relative_high": -0.025,
+        "confidence": 0.95,
+        "detected_at": samples.NOON,
+        "detector": "steps 1",
+        "evidence": {},
+    }
+    series_id = {} if "series_id" in changes else {"series_id": series_of(connection, bad)}
+    added = insert(ChangeRow).values({**values, **series_id, **changes}).returning(ChangeRow.change_id)
+    return connection.execute(added).scalar_one()
+
+
+def add_baseline(connection: Connection, first: uuid.UUID, last: uuid.UUID, **changes: Any) -> int:
+    """A baseline that a detector chose."""
+    values = {
+        "series_id": series_of(connection, last),
+        "kind": "automatic",
+        "first_sweep_id": first,
+        "last_sweep_id": last,
+        "author": "steps 1",
+        "reason": "The last level that lasted.",
+    }
+    added = insert(BaselineRow).values({**values, **changes}).returning(BaselineRow.baseline_id)
+    return connection.execute(added).scalar_one()
+
+
+def annotate(connection: Connection, **values: Any) -> int:
+    """What Ana says."""
+    said = {"author": "Ana", "reason": "The new compiler spills.", **values}
+    added = insert(AnnotationRow).values(said).returning(AnnotationRow.annotation_id)
+    return connection.execute(added).scalar_one()
