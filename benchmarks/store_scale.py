@@ -4,11 +4,11 @@
 
 Fills a new embedded PostgreSQL, in a directory of its own that is deleted afterwards, with 3 650 nights of 20
 sweeps of 10 batch sizes: 730 000 measurements and 3.65 million rounds. Then it asks every view as a page would
-and every query of the cookbook as psql does, each `--runs` times, and says how long the answers took. The bar is
-a 95th percentile below 100 ms, planning and transfer included, and no sequential scan over the measurements.
+and every query of the cookbook as psql does, `--runs` times each, and says how long the answers took. The bar
+is a 95th percentile below 100 ms, planning and transfer included, and no sequential scan of the measurements.
 
-Between runs the questions are about another series, sweep or model each time. `--times 10` makes the fleet ten
-times as large.
+Each run of a page is about another series, sweep or model. `--times 10` makes the fleet ten times as large;
+with `--nights 365`, that shows what a larger fleet costs without the hour that ten years of it take to load.
 """
 
 from __future__ import annotations
@@ -41,18 +41,61 @@ DATABASE = "scale"
 BAR_MS = 100
 BIG_TABLES = ("measurement", "round")
 
+EXPLAIN = """
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_analyze = on;
+SET auto_explain.log_buffers = on;
+SET client_min_messages = log;
+"""
+
+SIZES = """
+SELECT relname, pg_size_pretty(pg_table_size(oid)), pg_size_pretty(pg_indexes_size(oid))
+FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+ORDER BY pg_total_relation_size(oid) DESC
+LIMIT 5
+"""
+
+SUBJECTS = """
+WITH series AS (
+    SELECT series_id, row_number() OVER (ORDER BY random()) AS place FROM series
+),
+sweep AS (
+    SELECT sweep_id, model, row_number() OVER (ORDER BY random()) AS place FROM sweep
+),
+environment AS (
+    SELECT environment_id, row_number() OVER (ORDER BY random()) AS place FROM environment
+)
+SELECT
+    series_id AS series,
+    sweep_id AS sweep,
+    model,
+    environment.environment_id AS environment,
+    other.environment_id AS other_environment,
+    (SELECT max(night) FROM public.sweep) AS newest
+FROM series
+JOIN sweep USING (place)
+JOIN environment USING (place)
+JOIN environment AS other ON other.place = environment.place + 1
+LIMIT %s
+"""
+
 Cursor = Any
 """psycopg2 has no types."""
 
 PAGES = {
-    "comparison_table of a sweep": "SELECT * FROM comparison_table WHERE sweep_id = %(sweep)s ORDER BY batch_size",
+    "comparison_table of a sweep": """SELECT * FROM comparison_table
+        WHERE sweep_id = %(sweep)s ORDER BY batch_size""",
     "peak of a sweep": "SELECT * FROM peak WHERE sweep_id = %(sweep)s",
-    "peak of a model, a year": "SELECT * FROM peak WHERE model = %(model)s AND night > %(newest)s::date - 365",
+    "peak of a model, a year": """SELECT * FROM peak
+        WHERE model = %(model)s AND night > %(newest)s::date - 365""",
     "throughput_history, 10 years": """SELECT night, origin, sdk, throughput_inf_per_s FROM throughput_history
         WHERE series_id = %(series)s ORDER BY created_at""",
     "throughput_history with labels, 10 years": """SELECT night, label, throughput_inf_per_s
         FROM throughput_history WHERE series_id = %(series)s ORDER BY created_at""",
-    "throughput_history of a model, a year": """SELECT series_id, night, throughput_inf_per_s FROM throughput_history
+    "throughput_history of a model, a year": """SELECT series_id, night, throughput_inf_per_s
+        FROM throughput_history
         WHERE model = %(model)s AND instance_type = 'inf2.xlarge' AND night > %(newest)s::date - 365""",
     "latency_history, 10 years": """SELECT night, origin, sdk, p50_ms, p90_ms, p95_ms, p99_ms, p99_9_ms
         FROM latency_history WHERE series_id = %(series)s ORDER BY created_at""",
@@ -75,8 +118,9 @@ PAGES = {
     "environment_field": "SELECT * FROM environment_field WHERE environment_id = %(environment)s",
     "environment_diff": "SELECT * FROM environment_diff(%(environment)s, %(other_environment)s)",
     "environment_difference of a sweep": "SELECT * FROM environment_difference WHERE sweep_id = %(sweep)s",
-    "compilation_history of a model, 90 nights": """SELECT night, batch_size, sdk, cache_hit, compile_duration_s,
-        artifact_size_bytes FROM compilation_history WHERE model = %(model)s AND night > %(newest)s::date - 90""",
+    "compilation_history of a model, 90 nights": """SELECT night, batch_size, sdk, cache_hit,
+        compile_duration_s, artifact_size_bytes
+        FROM compilation_history WHERE model = %(model)s AND night > %(newest)s::date - 90""",
     "failure_history, 90 nights": "SELECT * FROM failure_history WHERE night > %(newest)s::date - 90",
     "failed_check, 90 nights": "SELECT * FROM failed_check WHERE night > %(newest)s::date - 90",
     "latency_bucket of a sweep": "SELECT * FROM latency_bucket WHERE sweep_id = %(sweep)s",
@@ -152,6 +196,9 @@ def connect(server: EmbeddedPostgres) -> Any:
 def is_loaded(server: EmbeddedPostgres) -> bool:
     with connect(server).cursor() as cursor:
         cursor.execute("SELECT to_regclass('baseline') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT EXISTS (SELECT FROM baseline)")  # the table that is filled last
         return bool(cursor.fetchone()[0])
 
 
@@ -167,11 +214,8 @@ def load(server: EmbeddedPostgres, nights: int, times: int) -> None:
         say(f"{count:>10,} {table:<12} {time.monotonic() - started:6.0f} s")
     with connect(server).cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
-        cursor.execute(
-            "SELECT relname, pg_size_pretty(pg_table_size(oid)), pg_size_pretty(pg_indexes_size(oid)) FROM pg_class "
-            "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY pg_total_relation_size(oid) DESC"
-        )
-        for name, size, indexes in cursor.fetchall()[:6]:
+        cursor.execute(SIZES)
+        for name, size, indexes in cursor.fetchall():
             say(f"{name:<14} {size:>10}, indexes {indexes:>10}")
     say(f"loaded and vacuumed in {time.monotonic() - started:.0f} s")
 
@@ -209,16 +253,7 @@ def ask_all(server: EmbeddedPostgres, runs: int, only: str) -> Iterator[Answer]:
 
 def choose_subjects(cursor: Cursor, runs: int) -> list[dict[str, Any]]:
     """What the questions are about, another one for every run."""
-    cursor.execute(
-        "WITH series AS (SELECT series_id, row_number() OVER (ORDER BY random()) AS place FROM series), "
-        "sweep AS (SELECT sweep_id, model, row_number() OVER (ORDER BY random()) AS place FROM sweep), "
-        "environment AS (SELECT environment_id, row_number() OVER (ORDER BY random()) AS place FROM environment) "
-        "SELECT series_id AS series, sweep_id AS sweep, model, environment.environment_id AS environment, "
-        "other.environment_id AS other_environment, (SELECT max(night) FROM public.sweep) AS newest "
-        "FROM series JOIN sweep USING (place) JOIN environment USING (place) "
-        "JOIN environment AS other ON other.place = environment.place + 1 LIMIT %s",
-        [runs],
-    )
+    cursor.execute(SUBJECTS, [runs])
     names = [column.name for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -243,12 +278,8 @@ def timed(work: Callable[[], object]) -> float:
 
 def ask_psql(server: EmbeddedPostgres, path: Path, newest: date, runs: int) -> Answer:
     """psql's own timing, statement by statement; the process and its connection are not counted."""
-    explain = (
-        "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on; "
-    )
-    explain += "SET auto_explain.log_buffers = on; SET client_min_messages = log"
     until = ("-v", f"until={newest}")
-    planned = psql(server, *until, "-c", explain, "-f", str(path))
+    planned = psql(server, *until, "-c", EXPLAIN, "-f", str(path))
     repeated = [argument for _ in range(runs + 1) for argument in ("-f", str(path))]
     found = psql(server, *until, "-c", r"\timing on", *repeated)
     times_ms = [float(value) for value in re.findall(r"^Time: ([0-9.]+) ms", found.stdout, re.MULTILINE)]
@@ -267,11 +298,9 @@ def psql(server: EmbeddedPostgres, *arguments: str) -> subprocess.CompletedProce
 
 
 def shown(answer: Answer) -> Answer:
-    warning = f"  reads all of {', '.join(answer.scanned)}" if answer.scanned else ""
-    late = "  LATE" if answer.p95_ms >= BAR_MS else ""
-    say(
-        f"{answer.name:<45} {answer.rows:>6} rows  p50 {answer.p50_ms:7.1f}  p95 {answer.p95_ms:7.1f} ms{late}{warning}"
-    )
+    remarks = ["LATE"] * (answer.p95_ms >= BAR_MS) + [f"reads all of {table}" for table in answer.scanned]
+    times = f"p50 {answer.p50_ms:7.1f}  p95 {answer.p95_ms:7.1f} ms"
+    say(f"{answer.name:<45} {answer.rows:>6} rows  {times}  {', '.join(remarks)}".rstrip())
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -19,7 +20,7 @@ from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.repository import Repository
 from benchmarks.store_scale import PAGES
 from tests.conftest import new_database
-from tests.store import fleet, judgements, samples
+from tests.store import fleet, judgements, samples, sql_docs
 
 
 def ask(engine: Engine, question: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -32,7 +33,21 @@ def store(engine: Engine, *records: SweepRecord | CompilationRecord | Measuremen
         Repository(engine).record(record)
 
 
-# The schema.
+# The schema and its documentation.
+
+
+def test_the_documentation_says_what_the_database_says(engine: Engine) -> None:
+    document = sql_docs.DOCUMENT.read_text()
+    assert document == sql_docs.with_sections(document, engine), "run `python -m tests.store.sql_docs`"
+
+
+def test_the_documented_examples_run(small_fleet: Engine) -> None:
+    blocks = re.findall(r"```sql\n(.*?)```", sql_docs.DOCUMENT.read_text(), re.DOTALL)
+    statements = [each for block in blocks for each in block.split(";\n\n") if "…" not in each]
+    assert len(statements) >= 2
+    for statement in statements:
+        with small_fleet.connect() as connection:
+            connection.execute(text(statement.replace("(17,", "(1,")))
 
 
 def test_every_column_of_every_view_says_what_it_is(engine: Engine) -> None:

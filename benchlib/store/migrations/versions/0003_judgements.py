@@ -653,7 +653,7 @@ MEANINGS: dict[str, str] = {
     "annotated_at": "When it was said",
     "change_history.reason": "Why the status is what it is",
     "open_changes.reason": "Why the status is what it is",
-    "environment_changes": "What differs in the environment of both, likeliest cause first, or: nothing",
+    "environment_changes": "What differs between their environments, likeliest cause first, or: nothing",
     "baseline_kind": "automatic: chosen by the detector; pinned: by a person",
     "current_baseline.author": "Who set it: a person, or the detector's name",
     "current_baseline.reason": "Why this one",
