@@ -39,6 +39,8 @@ GRANT SELECT ON
     failure_history,
     latency_bucket,
     latency_history,
+    measurement_check,
+    measurement_round,
     open_changes,
     peak,
     price_period,

@@ -723,6 +723,8 @@ ALTER TABLE measurement ADD CONSTRAINT ck_measurement_result_has_series CHECK ((
 
 CREATE INDEX ix_measurement_history ON measurement (series_id, night) INCLUDE (batch_size, scenario, status, attempt, sweep_id, sweep_created_at, origin, environment_id, throughput_inf_per_s, p50_ms, p99_ms);
 
+CREATE INDEX ix_measurement_peak ON measurement (sweep_id, scenario, throughput_inf_per_s DESC, batch_size) WHERE status = 'ok';
+
 CREATE INDEX ix_measurement_not_ok ON measurement (night) WHERE status <> 'ok';
 
 CREATE INDEX ix_measurement_retry ON measurement (sweep_id, batch_size, scenario, attempt) WHERE attempt > 1 AND status = 'ok';
@@ -1336,6 +1338,7 @@ COMMENT ON VIEW series_list IS 'The series that have measurements, with their fi
 
 -- Every series on every night from its first measurement to today, or to the newest sweep: is there a valid
 -- figure, and if not, why? A series that was given up goes on to be listed: compare night with last_night.
+-- Only what was measured here counts: imported figures neither begin a series of nights nor fill one.
 -- A failed attempt does not say which machine it would have run on: it explains the gap of every series that its
 -- sweep may have meant.
 CREATE VIEW coverage AS
@@ -1358,7 +1361,7 @@ SELECT
     CASE WHEN valid.sweep_id IS NOT NULL THEN 'valid' ELSE coalesce(missing.state, 'none') END AS state,
     coalesce(valid.sweep_id, missing.sweep_id) AS sweep_id,
     CASE WHEN valid.sweep_id IS NULL THEN coalesce(missing.reason, 'no sweep') ELSE '' END AS reason,
-    series.last_night
+    life.last_night
 FROM (
     SELECT bounds.first_night + day.number AS night
     FROM (
@@ -1369,13 +1372,18 @@ FROM (
     ) AS bounds
     CROSS JOIN LATERAL generate_series(0, bounds.last_night - bounds.first_night) AS day (number)
 ) AS calendar
-INNER JOIN series_list AS series ON series.first_night <= calendar.night
+CROSS JOIN series
+INNER JOIN LATERAL (
+    SELECT min(measured.night) AS first_night, max(measured.night) AS last_night
+    FROM measurement AS measured
+    WHERE measured.series_id = series.series_id AND measured.origin = 'dag'
+) AS life ON life.first_night <= calendar.night
 LEFT JOIN LATERAL (
     SELECT measured.sweep_id
-    FROM measurement AS measured
+    FROM valid_measurement AS measured
     WHERE measured.series_id = series.series_id
         AND measured.night = calendar.night
-        AND measured.status = 'ok'
+        AND measured.origin = 'dag'
     LIMIT 1
 ) AS valid ON true
 LEFT JOIN LATERAL (
@@ -1410,6 +1418,7 @@ LEFT JOIN LATERAL (
     ) AS compiled ON true
     WHERE valid.sweep_id IS NULL
         AND sweep.night = calendar.night
+        AND sweep.origin = 'dag'
         AND sweep.model = series.model
         AND sweep.model_revision IS NOT DISTINCT FROM series.model_revision
         AND sweep.sequence_length = series.sequence_length
@@ -1485,27 +1494,34 @@ SELECT
     said.author,
     said.annotated_at,
     said.reason,
-    coalesce(
-        (
-            SELECT string_agg(
-                difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
-                || coalesce(difference.after, 'none'),
-                ', ' ORDER BY difference.rank
+    (
+        SELECT CASE
+            WHEN num_nulls(pair.before_id, pair.after_id) > 0 THEN 'not known'
+            ELSE coalesce(
+                (
+                    SELECT string_agg(
+                        difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                        || coalesce(difference.after, 'none'),
+                        ', ' ORDER BY difference.rank
+                    )
+                    FROM environment_diff(pair.before_id, pair.after_id) AS difference
+                ),
+                'nothing'
             )
-            FROM environment_diff(
+        END
+        FROM (
+            SELECT
                 (
                     SELECT valid.environment_id
                     FROM valid_measurement AS valid
                     WHERE valid.series_id = change.series_id AND valid.sweep_id = change.last_good_sweep_id
-                ),
+                ) AS before_id,
                 (
                     SELECT valid.environment_id
                     FROM valid_measurement AS valid
                     WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
-                )
-            ) AS difference
-        ),
-        'nothing'
+                ) AS after_id
+        ) AS pair
     ) AS environment_changes
 FROM change
 INNER JOIN series ON series.series_id = change.series_id
@@ -1735,6 +1751,29 @@ WHERE failed.status = 'failed';
 
 COMMENT ON VIEW failure_history IS 'Every failed attempt to compile or measure, with the reason';
 
+-- The checks of every measurement, passed or not.
+CREATE VIEW measurement_check AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    measurement.throughput_inf_per_s,
+    checked.value ->> 'name' AS check_name,
+    (checked.value ->> 'passed')::boolean AS passed,
+    (checked.value ->> 'figure')::double precision AS figure,
+    (checked.value ->> 'limit')::double precision AS figure_limit,
+    checked.value ->> 'unit' AS unit,
+    checked.value ->> 'advice' AS advice
+FROM measurement
+CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value);
+
+COMMENT ON VIEW measurement_check IS 'Why a measurement is believed or not: its checks, one row each';
+
 -- The checks that kept a measurement from being believed, one row per check and attempt.
 CREATE VIEW failed_check AS
 SELECT
@@ -1752,23 +1791,49 @@ SELECT
     series.backend,
     series.instance_type,
     series.hardware,
-    measurement.night,
-    measurement.sweep_id,
-    measurement.attempt,
-    measurement.environment_id,
-    measurement.throughput_inf_per_s,
-    checked.value ->> 'name' AS check_name,
-    (checked.value ->> 'figure')::double precision AS figure,
-    (checked.value ->> 'limit')::double precision AS figure_limit,
-    checked.value ->> 'unit' AS unit,
-    checked.value ->> 'advice' AS advice
-FROM measurement
-INNER JOIN series ON series.series_id = measurement.series_id
-CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value)
-WHERE measurement.status = 'invalid'
-    AND NOT (checked.value ->> 'passed')::boolean;
+    checked.night,
+    checked.sweep_id,
+    checked.attempt,
+    checked.environment_id,
+    checked.throughput_inf_per_s,
+    checked.check_name,
+    checked.figure,
+    checked.figure_limit,
+    checked.unit,
+    checked.advice
+FROM measurement_check AS checked
+INNER JOIN series ON series.series_id = checked.series_id
+WHERE checked.status = 'invalid' AND NOT checked.passed;
 
 COMMENT ON VIEW failed_check IS 'Checks that measurements failed, one row per check and attempt';
+
+-- The rounds of every measurement, from which its variance comes.
+CREATE VIEW measurement_round AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    round.round_index,
+    round.batches,
+    round.inferences,
+    round.duration_s,
+    round.throughput_inf_per_s,
+    round.samples,
+    round.mean_ms,
+    round.p50_ms,
+    round.p90_ms,
+    round.p95_ms,
+    round.p99_ms,
+    round.p99_9_ms,
+    round.max_ms
+FROM measurement
+INNER JOIN round ON round.measurement_id = measurement.measurement_id;
+
+COMMENT ON VIEW measurement_round IS 'The measured windows of every measurement, one row each';
 
 DO $$
 DECLARE
@@ -1853,7 +1918,7 @@ BEGIN
         ('state', 'valid; invalid: measured, not believed; failed: asked for, no result; none: not asked for'),
         ('coverage.sweep_id', 'The sweep that measured, or that should have; NULL: there was none'),
         ('coverage.reason', 'Why there is no valid figure; empty when there is one'),
-        ('coverage.last_night', 'Last night on which the series has a measurement, valid or not'),
+        ('coverage.last_night', 'Last night on which the series was measured here, valid or not'),
         ('change_id', 'Key of the change, for annotations'),
         ('metric', 'What shifted: throughput_inf_per_s or one of the latencies'),
         ('direction', 'worse: less throughput or more latency; else better'),
@@ -1875,7 +1940,7 @@ BEGIN
         ('annotated_at', 'When it was said'),
         ('change_history.reason', 'Why the status is what it is'),
         ('open_changes.reason', 'Why the status is what it is'),
-        ('environment_changes', 'What differs between their environments, likeliest cause first, or: nothing'),
+        ('environment_changes', 'What differs in the environment, likeliest cause first; or: nothing, not known'),
         ('baseline_kind', 'automatic: chosen by the detector; pinned: by a person'),
         ('current_baseline.author', 'Who set it: a person, or the detector''s name'),
         ('current_baseline.reason', 'Why this one'),
@@ -1916,6 +1981,9 @@ BEGIN
         ('recovered', 'True: a later attempt of the same sweep got a result'),
         ('failed_check.throughput_inf_per_s', 'Inferences per second of all workers, not to be believed'),
         ('check_name', 'Name of the check'),
+        ('passed', 'False: the measurement is not to be believed'),
+        ('round_index', '0 for the first round'),
+        ('measurement_round.batches', 'Measured batches of all workers in this round'),
         ('figure', 'What was found, in the unit; NULL: not a number'),
         ('figure_limit', 'What it was held against, in the unit; NULL: not a number'),
         ('unit', 'Unit of both'),
@@ -1925,7 +1993,7 @@ BEGIN
             ORDER BY length(meanings.name) DESC
             LIMIT 1
         ) AS meaning ON true
-        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'latency_bucket', 'valid_measurement', 'environment_field', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'price_period', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'annotation_history', 'environment_difference', 'compilation_history', 'failure_history', 'failed_check')
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'latency_bucket', 'valid_measurement', 'environment_field', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'price_period', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'annotation_history', 'environment_difference', 'compilation_history', 'failure_history', 'measurement_check', 'failed_check', 'measurement_round')
     LOOP
         EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
             || ' IS ' || quote_nullable(found.said);

@@ -377,6 +377,15 @@ class MeasurementRow(Base):
             "night",
             postgresql_include=HISTORY_COLUMNS,
         ),
+        # In the order in which the peak of a sweep is looked for.
+        Index(
+            "ix_measurement_peak",
+            "sweep_id",
+            "scenario",
+            text("throughput_inf_per_s DESC"),
+            "batch_size",
+            postgresql_where=text("status = 'ok'"),
+        ),
         Index("ix_measurement_not_ok", "night", postgresql_where=text("status <> 'ok'")),
         # The few rows that overrule an earlier attempt.
         Index(

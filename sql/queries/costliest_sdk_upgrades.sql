@@ -12,7 +12,7 @@
 \endif
 \if :{?days}
 \else
-    \set days 365
+    \set days 180
 \endif
 
 WITH under_sdk AS (

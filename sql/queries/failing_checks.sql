@@ -17,7 +17,7 @@ WITH failed AS (
 believed AS (
     SELECT count(*) AS measurements
     FROM throughput_history
-    WHERE night > :'until'::date - :days AND night <= :'until'
+    WHERE origin = 'dag' AND night > :'until'::date - :days AND night <= :'until'
 ),
 doubted AS (
     SELECT count(*) AS measurements

@@ -17,20 +17,18 @@ SELECT
     series.backend,
     series.instance_type,
     series.hardware,
-    measurement.night,
-    measurement.sweep_id,
-    measurement.attempt,
-    measurement.environment_id,
-    measurement.throughput_inf_per_s,
-    checked.value ->> 'name' AS check_name,
-    (checked.value ->> 'figure')::double precision AS figure,
-    (checked.value ->> 'limit')::double precision AS figure_limit,
-    checked.value ->> 'unit' AS unit,
-    checked.value ->> 'advice' AS advice
-FROM measurement
-INNER JOIN series ON series.series_id = measurement.series_id
-CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value)
-WHERE measurement.status = 'invalid'
-    AND NOT (checked.value ->> 'passed')::boolean;
+    checked.night,
+    checked.sweep_id,
+    checked.attempt,
+    checked.environment_id,
+    checked.throughput_inf_per_s,
+    checked.check_name,
+    checked.figure,
+    checked.figure_limit,
+    checked.unit,
+    checked.advice
+FROM measurement_check AS checked
+INNER JOIN series ON series.series_id = checked.series_id
+WHERE checked.status = 'invalid' AND NOT checked.passed;
 
 COMMENT ON VIEW failed_check IS 'Checks that measurements failed, one row per check and attempt';

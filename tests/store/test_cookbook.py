@@ -113,7 +113,7 @@ ANSWERS: dict[str, list[str]] = {
         "bert-base-uncased|2026-02-06|2026-02-07|neuron_runtime|2.27.23|2.28.23",
     ],
     "environment_timeline": [f"2026-02-07|inf2.xlarge|3|{SDK_STEP}"],
-    "failing_checks": ["drift|1|2.63|0.3100|0.0200||2026-02-08|bert-base-uncased on inf2.xlarge"],
+    "failing_checks": ["drift|1|2.70|0.3100|0.0200||2026-02-08|bert-base-uncased on inf2.xlarge"],
     "open_changes": [
         "1|acknowledged|Ana|bert-base-uncased|4|inf2.xlarge|t|throughput_inf_per_s|worse|-10.0|-12.0|-8.0"
         f"|2026-02-06|2026-02-07|{SDK_STEP}",

@@ -216,10 +216,17 @@ def test_a_path_that_a_url_cannot_name_as_it_stands_is_avoided(name: str, tmp_pa
     assert name not in EmbeddedPostgres(tmp_path / name / "data").url("bench")
 
 
+@pytest.fixture
+def short_tempdir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for sockets: pytest's own directories may be too long for one."""
+    with tempfile.TemporaryDirectory(prefix="b-") as path:
+        monkeypatch.setattr(tempfile, "tempdir", path)
+        yield Path(path)
+
+
 def test_a_socket_directory_that_others_may_enter_is_refused(
-    new_server: NewServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_server: NewServer, tmp_path: Path, short_tempdir: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     server = new_server(tmp_path / ("d" * 120) / "data")
     server.socket_dir.mkdir(mode=0o700)
     server.socket_dir.chmod(0o777)
@@ -229,12 +236,11 @@ def test_a_socket_directory_that_others_may_enter_is_refused(
 
 
 def test_a_link_in_place_of_the_socket_directory_is_refused(
-    new_server: NewServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_server: NewServer, tmp_path: Path, short_tempdir: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     server = new_server(tmp_path / ("d" * 120) / "data")
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    server.socket_dir.symlink_to(tmp_path / "elsewhere")
+    (short_tempdir / "elsewhere").mkdir(mode=0o700)
+    server.socket_dir.symlink_to(short_tempdir / "elsewhere")
     with pytest.raises(BenchError, match="belongs to someone else"):
         server.start()
 

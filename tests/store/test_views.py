@@ -266,6 +266,8 @@ def test_an_attempt_that_measured_something_else_overrules_too(engine: Engine) -
         samples.measurement(attempt=2, result=samples.measured(environment=elsewhere)),
     )
     assert ask(engine, "SELECT instance_type FROM throughput_history") == [("inf2.8xlarge",)]
+    covered = "SELECT instance_type, state FROM coverage WHERE night = :night ORDER BY 1"
+    assert ask(engine, covered, night=samples.NOON.date()) == [("inf2.8xlarge", "valid"), (None, "none")]
 
 
 def test_imported_figures_are_in_the_history_and_say_so(small_fleet: Engine) -> None:
@@ -402,6 +404,15 @@ def test_a_sweep_that_asked_for_something_else_explains_nothing(
     assert explain_second_night(engine, other) == [("none", "no sweep")]
 
 
+def test_imported_figures_begin_no_coverage_and_fill_no_gap(engine: Engine) -> None:
+    there = samples.sweep("there", origin="import", created_at=samples.NOON - timedelta(days=9))
+    later = TOMORROW.model_copy(update={"origin": "import"})
+    store(engine, samples.measurement(sweep=there), samples.measurement(sweep=later))
+    assert ask(engine, "SELECT * FROM coverage") == []
+    assert explain_second_night(engine) == [("none", "no sweep")]
+    assert ask(engine, "SELECT min(night) FROM coverage") == [(samples.NOON.date(),)]
+
+
 def test_a_figure_of_another_machine_explains_nothing(engine: Engine) -> None:
     elsewhere = samples.measured(
         environment=samples.HOST.model_copy(update={"instance_type": "inf2.8xlarge"})
@@ -475,6 +486,13 @@ def test_more_latency_is_worse_and_more_throughput_is_better(
     ]
 
 
+def test_a_change_whose_sweep_lost_its_figure_does_not_make_up_a_cause(engine: Engine) -> None:
+    assert statuses(engine) == [("open", None, None, 1)]
+    again = samples.NOON + timedelta(days=9)
+    store(engine, samples.measurement(sweep=TOMORROW, failure=samples.failure(), recorded_at=again))
+    assert ask(engine, "SELECT environment_changes FROM change_history") == [("not known",)]
+
+
 def test_what_was_said_of_a_change_is_found_by_its_series_and_sweep(small_fleet: Engine) -> None:
     said = ask(small_fleet, "SELECT status, night FROM annotation_history ORDER BY annotation_id")
     assert said == [("acknowledged", fleet.night_of(5)), ("expected", fleet.night_of(5))]
@@ -507,6 +525,29 @@ def test_a_baselines_level_is_that_of_valid_measurements(small_fleet: Engine) ->
         )
         level = text("SELECT sweeps, median_throughput_inf_per_s FROM current_baseline")
         assert connection.execute(level).all() == [(4, 510.0)]
+
+
+# Checks and rounds.
+
+
+def test_checks_are_shown_passed_or_not_and_failed_ones_by_themselves(engine: Engine) -> None:
+    doubtful = samples.measured(checks=(samples.LITTLE, samples.NOISY))
+    store(engine, samples.measurement(), samples.measurement(attempt=2, result=doubtful))
+    checks = ask(engine, "SELECT check_name, passed, figure, figure_limit, unit FROM measurement_check")
+    assert sorted(checks, key=str) == [
+        ("little", True, 12.0, 0.02, "workers"),
+        ("little", True, 12.0, 0.02, "workers"),
+        ("steal", False, None, None, ""),
+    ]
+    assert ask(engine, "SELECT check_name, advice FROM failed_check") == [("steal", samples.NOISY.advice)]
+
+
+def test_rounds_are_shown_with_their_measurement(engine: Engine) -> None:
+    store(engine, samples.measurement())
+    rounds = ask(
+        engine, "SELECT batch_size, round_index, batches FROM measurement_round ORDER BY round_index"
+    )
+    assert rounds == [(1, 0, 6000), (1, 1, 6000)]
 
 
 # The environment.

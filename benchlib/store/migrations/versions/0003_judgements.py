@@ -20,6 +20,11 @@ down_revision = "0002"
 
 TIME = sa.DateTime(timezone=True)
 
+DIRECTION = (
+    "CASE WHEN (after_value < before_value) = (metric = 'throughput_inf_per_s') "
+    "THEN 'worse' ELSE 'better' END"
+)
+
 VIEW_NAMES = (
     "valid_measurement",
     "environment_field",
@@ -38,7 +43,9 @@ VIEW_NAMES = (
     "environment_difference",
     "compilation_history",
     "failure_history",
+    "measurement_check",
     "failed_check",
+    "measurement_round",
 )
 """Each only asks those before it."""
 
@@ -176,6 +183,12 @@ def _create_indexes() -> None:
         ],
     )
     op.create_index(
+        "ix_measurement_peak",
+        "measurement",
+        ["sweep_id", "scenario", sa.text("throughput_inf_per_s DESC"), "batch_size"],
+        postgresql_where=sa.text("status = 'ok'"),
+    )
+    op.create_index(
         "ix_measurement_not_ok", "measurement", ["night"], postgresql_where=sa.text("status <> 'ok'")
     )
     op.create_index(
@@ -209,6 +222,7 @@ def _remove_nights() -> None:
     op.drop_index("ix_compilation_compiled", "compilation")
     op.drop_index("ix_compilation_failed", "compilation")
     op.drop_index("ix_measurement_retry", "measurement")
+    op.drop_index("ix_measurement_peak", "measurement")
     for name in ("series_id", "origin", "sweep_created_at", "night"):
         op.drop_column("measurement", name)
     op.drop_column("sweep", "night")
@@ -286,12 +300,6 @@ def _create_change() -> None:
 
 
 def _change_columns() -> list[sa.Column[Any]]:
-    size = sa.Computed("after_value / before_value - 1", persisted=True)
-    direction = sa.Computed(
-        "CASE WHEN (after_value < before_value) = (metric = 'throughput_inf_per_s') "
-        "THEN 'worse' ELSE 'better' END",
-        persisted=True,
-    )
     return [
         _identity("change_id", "Internal key"),
         sa.Column("series_id", sa.Uuid(), comment="The history that shifted", nullable=False),
@@ -315,7 +323,7 @@ def _change_columns() -> list[sa.Column[Any]]:
         sa.Column(
             "relative_change",
             sa.Double(),
-            size,
+            sa.Computed("after_value / before_value - 1", persisted=True),
             comment="after / before - 1: -0.03 is a loss of 3 percent",
             nullable=False,
         ),
@@ -337,7 +345,7 @@ def _change_columns() -> list[sa.Column[Any]]:
         sa.Column(
             "direction",
             sa.Text(),
-            direction,
+            sa.Computed(DIRECTION, persisted=True),
             comment="worse: less throughput or more latency; else better",
             nullable=False,
         ),
@@ -631,7 +639,7 @@ MEANINGS: dict[str, str] = {
     "state": "valid; invalid: measured, not believed; failed: asked for, no result; none: not asked for",
     "coverage.sweep_id": "The sweep that measured, or that should have; NULL: there was none",
     "coverage.reason": "Why there is no valid figure; empty when there is one",
-    "coverage.last_night": "Last night on which the series has a measurement, valid or not",
+    "coverage.last_night": "Last night on which the series was measured here, valid or not",
     "change_id": "Key of the change, for annotations",
     "metric": "What shifted: throughput_inf_per_s or one of the latencies",
     "direction": "worse: less throughput or more latency; else better",
@@ -653,7 +661,7 @@ MEANINGS: dict[str, str] = {
     "annotated_at": "When it was said",
     "change_history.reason": "Why the status is what it is",
     "open_changes.reason": "Why the status is what it is",
-    "environment_changes": "What differs between their environments, likeliest cause first, or: nothing",
+    "environment_changes": "What differs in the environment, likeliest cause first; or: nothing, not known",
     "baseline_kind": "automatic: chosen by the detector; pinned: by a person",
     "current_baseline.author": "Who set it: a person, or the detector's name",
     "current_baseline.reason": "Why this one",
@@ -694,6 +702,9 @@ MEANINGS: dict[str, str] = {
     "recovered": "True: a later attempt of the same sweep got a result",
     "failed_check.throughput_inf_per_s": "Inferences per second of all workers, not to be believed",
     "check_name": "Name of the check",
+    "passed": "False: the measurement is not to be believed",
+    "round_index": "0 for the first round",
+    "measurement_round.batches": "Measured batches of all workers in this round",
     "figure": "What was found, in the unit; NULL: not a number",
     "figure_limit": "What it was held against, in the unit; NULL: not a number",
     "unit": "Unit of both",

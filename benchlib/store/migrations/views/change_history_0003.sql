@@ -34,27 +34,34 @@ SELECT
     said.author,
     said.annotated_at,
     said.reason,
-    coalesce(
-        (
-            SELECT string_agg(
-                difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
-                || coalesce(difference.after, 'none'),
-                ', ' ORDER BY difference.rank
+    (
+        SELECT CASE
+            WHEN num_nulls(pair.before_id, pair.after_id) > 0 THEN 'not known'
+            ELSE coalesce(
+                (
+                    SELECT string_agg(
+                        difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                        || coalesce(difference.after, 'none'),
+                        ', ' ORDER BY difference.rank
+                    )
+                    FROM environment_diff(pair.before_id, pair.after_id) AS difference
+                ),
+                'nothing'
             )
-            FROM environment_diff(
+        END
+        FROM (
+            SELECT
                 (
                     SELECT valid.environment_id
                     FROM valid_measurement AS valid
                     WHERE valid.series_id = change.series_id AND valid.sweep_id = change.last_good_sweep_id
-                ),
+                ) AS before_id,
                 (
                     SELECT valid.environment_id
                     FROM valid_measurement AS valid
                     WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
-                )
-            ) AS difference
-        ),
-        'nothing'
+                ) AS after_id
+        ) AS pair
     ) AS environment_changes
 FROM change
 INNER JOIN series ON series.series_id = change.series_id

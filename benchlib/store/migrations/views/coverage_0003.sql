@@ -1,5 +1,6 @@
 -- Every series on every night from its first measurement to today, or to the newest sweep: is there a valid
 -- figure, and if not, why? A series that was given up goes on to be listed: compare night with last_night.
+-- Only what was measured here counts: imported figures neither begin a series of nights nor fill one.
 -- A failed attempt does not say which machine it would have run on: it explains the gap of every series that its
 -- sweep may have meant.
 CREATE VIEW coverage AS
@@ -22,7 +23,7 @@ SELECT
     CASE WHEN valid.sweep_id IS NOT NULL THEN 'valid' ELSE coalesce(missing.state, 'none') END AS state,
     coalesce(valid.sweep_id, missing.sweep_id) AS sweep_id,
     CASE WHEN valid.sweep_id IS NULL THEN coalesce(missing.reason, 'no sweep') ELSE '' END AS reason,
-    series.last_night
+    life.last_night
 FROM (
     SELECT bounds.first_night + day.number AS night
     FROM (
@@ -33,13 +34,18 @@ FROM (
     ) AS bounds
     CROSS JOIN LATERAL generate_series(0, bounds.last_night - bounds.first_night) AS day (number)
 ) AS calendar
-INNER JOIN series_list AS series ON series.first_night <= calendar.night
+CROSS JOIN series
+INNER JOIN LATERAL (
+    SELECT min(measured.night) AS first_night, max(measured.night) AS last_night
+    FROM measurement AS measured
+    WHERE measured.series_id = series.series_id AND measured.origin = 'dag'
+) AS life ON life.first_night <= calendar.night
 LEFT JOIN LATERAL (
     SELECT measured.sweep_id
-    FROM measurement AS measured
+    FROM valid_measurement AS measured
     WHERE measured.series_id = series.series_id
         AND measured.night = calendar.night
-        AND measured.status = 'ok'
+        AND measured.origin = 'dag'
     LIMIT 1
 ) AS valid ON true
 LEFT JOIN LATERAL (
@@ -74,6 +80,7 @@ LEFT JOIN LATERAL (
     ) AS compiled ON true
     WHERE valid.sweep_id IS NULL
         AND sweep.night = calendar.night
+        AND sweep.origin = 'dag'
         AND sweep.model = series.model
         AND sweep.model_revision IS NOT DISTINCT FROM series.model_revision
         AND sweep.sequence_length = series.sequence_length
