@@ -179,8 +179,10 @@ def test_a_directory_with_other_things_in_it_is_left_alone(new_server: NewServer
 
 def test_ctrl_c_in_the_terminal_that_started_it_does_not_reach_the_server(server: EmbeddedPostgres) -> None:
     server.stop()
+    # A shell starts its background jobs deaf to SIGINT; a terminal's are not.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     starter = subprocess.Popen(
-        [sys.executable, "-c", START + "print('up', flush=True); sys.stdin.read()", server.data_dir],
+        [sys.executable, "-c", listen + START + "print('up', flush=True); sys.stdin.read()", server.data_dir],
         cwd=PROJECT_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
