@@ -6,6 +6,8 @@ and milliseconds for latencies; the unit is in each name.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Final, Literal
@@ -19,7 +21,34 @@ The estimate ``2 * growth ** i / (growth + 1)`` ms is then within 1 % of every l
 (Masson, Rim and Lee, DDSketch, PVLDB 12, 2019, section 2.1).
 """
 
-WorkerMode = Literal["thread"]
+CONFIDENCE: Final = 0.95
+"""Of every interval: two-sided."""
+
+Scenario = Literal["offline", "single_stream", "server"]
+"""MLPerf's terms. ``offline``: closed loop, every worker always busy; ``single_stream``: one worker on one
+replica; ``server``: batches arrive at random at a given rate, latency counts from the scheduled arrival."""
+
+WorkerMode = Literal["thread", "process", "native"]
+"""What a worker was: a Python thread of one process, a thread of one of several processes, or a C++ loop."""
+
+PERCENTILES: Final[Mapping[str, float]] = {
+    "p50_ms": 50.0,
+    "p90_ms": 90.0,
+    "p95_ms": 95.0,
+    "p99_ms": 99.0,
+    "p99_9_ms": 99.9,
+}
+"""Field of `LatencySummary` and `LatencyIntervals` to percent."""
+
+
+def samples_needed(percent: float) -> int:
+    """The fewest samples that bound a percentile from both sides at `CONFIDENCE`.
+
+    The largest of n samples lies above the percentile with probability ``1 - p**n``, the smallest below it
+    with ``1 - (1 - p)**n``; each side may fail in 2.5 % of cases.
+    """
+    p = percent / 100
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
 
 
 class Result(BaseModel):
@@ -92,6 +121,31 @@ class LatencySummary(Result):
     p99_9_ms: float | None = Field(None, gt=0)
     max_ms: float | None = Field(None, gt=0)
 
+    def why_blank(self, name: str) -> str | None:
+        """Why the percentile of this field is missing, in one clause; ``None`` where it is there."""
+        if getattr(self, name) is not None:
+            return None
+        if self.samples is None:
+            return "the imported table does not have it"
+        return f"needs {samples_needed(PERCENTILES[name])} samples, there are {self.samples}"
+
+
+class Interval(Result):
+    """Two-sided limits at `CONFIDENCE`, in the unit of the figure that they belong to."""
+
+    low: float
+    high: float
+
+
+class LatencyIntervals(Result):
+    """Distribution-free limits of the percentiles, ms; ``None`` where the percentile itself is missing."""
+
+    p50_ms: Interval | None = None
+    p90_ms: Interval | None = None
+    p95_ms: Interval | None = None
+    p99_ms: Interval | None = None
+    p99_9_ms: Interval | None = None
+
 
 class LatencyHistogram(Result):
     """How many batches took how long, in buckets that are the same everywhere, so that histograms add up.
@@ -133,6 +187,56 @@ class Check(Result):
     advice: str = Field(description="What was found and what to do about it.")
 
 
+class HarnessOverhead(Result):
+    """What the load generator itself costs and can show, measured in the same topology on the same host."""
+
+    cost_per_call_ns: float = Field(ge=0, description="Median time of the loop around an empty replica.")
+    service_ms: float = Field(gt=0, description="The latency per call that the other figures are for.")
+    ideal_batches_per_s: float = Field(gt=0, description="Workers / service time.")
+    ceiling_batches_per_s: float = Field(
+        gt=0, description="What this harness shows of an ideal device that takes exactly the service time."
+    )
+
+    @property
+    def share_of_latency(self) -> float:
+        """The loop's cost as a share of the latency."""
+        return self.cost_per_call_ns / (self.service_ms * 1e6)
+
+    @property
+    def share_of_ideal(self) -> float:
+        """What the harness can show as a share of what is possible; 1 is perfect."""
+        return self.ceiling_batches_per_s / self.ideal_batches_per_s
+
+
+class ServerTrial(Result):
+    """One arrival rate that was tried."""
+
+    target_batches_per_s: float = Field(gt=0)
+    achieved_batches_per_s: float = Field(gt=0)
+    samples: int = Field(ge=1)
+    p99_ms: float | None = Field(None, gt=0, description="From the scheduled arrival; None: too few samples.")
+    met: bool = Field(description="The P99 limit was met and the arrivals were kept up with.")
+
+
+class ServerFigures(Result):
+    """What was particular to a measurement of the ``server`` scenario. One arrival is one batch."""
+
+    target_batches_per_s: float = Field(gt=0, description="Mean rate of the Poisson arrivals.")
+    arrival_seed: int = Field(ge=0)
+    p99_limit_ms: float | None = Field(None, gt=0)
+    trials: tuple[ServerTrial, ...] = Field((), description="Of the search, in order; empty: rate was given.")
+    service: LatencySummary = Field(description="Latency of the calls alone, without waiting for a worker.")
+
+
+class Reading(Result):
+    """One figure that the device gave of itself while it was measured."""
+
+    name: str = Field(description="Such as core_utilisation or device_memory.")
+    value: float
+    unit: str = Field(description="Such as ratio, bytes or count.")
+    core: int | None = Field(None, ge=0, description="The core that it is of; None: the whole device.")
+
+
 class Measurement(Result):
     """The rounds of one batch size in one scenario, with what is needed to believe them.
 
@@ -145,17 +249,24 @@ class Measurement(Result):
     batch_size: int = Field(ge=1)
     backend: str
     precision: Literal["fp32", "bf16"] | None = None
-    scenario: Literal["offline"] = "offline"
+    scenario: Scenario = "offline"
     replicas: int | None = Field(ge=1)
     workers: int | None = Field(ge=1)
     worker_mode: WorkerMode | None = "thread"
+    processes: int | None = Field(None, ge=1, description="Processes that the workers were spread over.")
+    topology: str = Field("", description="What issued the calls and why, one sentence.")
     batches: int | None = Field(ge=1, description="Measured batches of all workers in all rounds.")
     inferences: int | None = Field(ge=1, description="batches x batch_size.")
     duration_s: float | None = Field(
         gt=0, description="Inferences divided by the throughput: the fully busy time, ramps excluded."
     )
     throughput_inf_per_s: float = Field(gt=0, description="Sum of the workers' rates while all were busy.")
+    throughput_interval: Interval | None = Field(None, description="inf/s; None: too few rounds to tell.")
     latency: LatencySummary
+    latency_intervals: LatencyIntervals | None = None
+    overhead: HarnessOverhead | None = None
+    server: ServerFigures | None = None
+    telemetry: tuple[Reading, ...] = ()
     latency_histogram: LatencyHistogram | None = Field(None, description="Of all rounds; adds up over time.")
     rounds: tuple[Round, ...] = ()
     checks: tuple[Check, ...] = ()

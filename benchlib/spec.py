@@ -10,19 +10,16 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from benchlib.errors import BadInput
-from benchlib.results import ArtifactRef
+from benchlib.results import ArtifactRef, Scenario
 
 FORMAT_VERSION: Final = 1
 """Version of the request and result files. A reader refuses any other."""
 
 MAX_BATCH_SIZE = 1024
 BATCH_SIZES_ALLOWED = f"distinct whole numbers from 1 to {MAX_BATCH_SIZE}, such as 1,2,4 or 1-10"
-
-Scenario = Literal["offline"]
-"""``offline``: closed loop, every worker always busy (MLPerf's term)."""
 
 Precision = Literal["auto", "fp32", "bf16"]
 CountOrAuto = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
@@ -113,7 +110,68 @@ class LoadSpec(Spec):
         1000, ge=2, le=10**7, description="Measured batches per worker and round."
     )
     warmup_batches: int = Field(8, ge=1, le=10**6, description="Batches per worker before anything counts.")
-    rounds: int = Field(3, ge=1, le=1000, description="Measured windows, so that the result has a variance.")
+    rounds: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="Measured windows, so that the result has a variance; "
+        "for stop duration or precision, at least so many.",
+    )
+    warmup: Literal["stable", "fixed"] = Field(
+        "stable",
+        description="fixed: warmup_batches and no more; "
+        "stable: at least so many, and on until the throughput has settled.",
+    )
+    worker_mode: Literal["auto", "thread", "process", "native"] = Field(
+        "auto",
+        description="What issues the batches: Python threads, threads over several processes, or a C++ loop; "
+        "auto: calibrated on the spot.",
+    )
+    stop: Literal["rounds", "duration", "precision"] = Field(
+        "rounds",
+        description="When to stop: after the rounds, after duration_s, or as soon as throughput and P50 are "
+        "known within relative_half_width (after duration_s at the latest).",
+    )
+    duration_s: float = Field(60.0, gt=0, le=86_400, description="Measured seconds, see stop.")
+    relative_half_width: float = Field(
+        0.005, gt=0, le=0.5, description="Wanted half of the 95 % interval over its value, see stop."
+    )
+    target_batches_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e7,
+        description="server: mean rate of the arrivals; none: search the highest that meets the limit.",
+    )
+    latency_limit_ms: float | None = Field(
+        None,
+        gt=0,
+        le=3.6e6,
+        description="Highest acceptable P99; the recommended batch size is the fastest that meets it.",
+    )
+    arrival_seed: int = Field(0, ge=0, lt=2**32, description="server: seed of the random arrivals.")
+
+
+SCENARIO_DESCRIPTION = (
+    "offline: all workers always busy; single_stream: one worker on one replica; "
+    "server: random arrivals at target_batches_per_s, latency from the scheduled arrival."
+)
+
+
+def check_scenario(scenario: Scenario, load: LoadSpec) -> None:
+    """Refuse a load that the scenario cannot have.
+
+    Raises:
+        BadInput: several workers in ``single_stream``; a ``server`` without a rate or a limit to search with;
+            a rate without a server.
+    """
+    for name in ("workers", "replicas"):
+        if scenario == "single_stream" and getattr(load, name) not in ("auto", 1):
+            raise BadInput(name, getattr(load, name), "1 or auto in the scenario single_stream")
+    if scenario == "server" and load.target_batches_per_s is None and load.latency_limit_ms is None:
+        allowed = "a rate above 0 in the scenario server, or none with latency_limit_ms to search one"
+        raise BadInput("target_batches_per_s", None, allowed)
+    if scenario != "server" and load.target_batches_per_s is not None:
+        raise BadInput("target_batches_per_s", load.target_batches_per_s, "none outside the scenario server")
 
 
 class MeasureRequest(Spec):
@@ -124,8 +182,13 @@ class MeasureRequest(Spec):
     artifact_url: str = Field(description="fsspec URL of the artifact store that holds the artifact.")
     batch_size: int = Field(ge=1, le=MAX_BATCH_SIZE)
     backend: str = "cpu"
-    scenario: Scenario = "offline"
+    scenario: Scenario = Field("offline", description=SCENARIO_DESCRIPTION)
     load: LoadSpec = LoadSpec()
+
+    @model_validator(mode="after")
+    def _check(self) -> MeasureRequest:
+        check_scenario(self.scenario, self.load)
+        return self
 
 
 class SweepSpec(Spec):
@@ -138,8 +201,13 @@ class SweepSpec(Spec):
     backend: str = "cpu"
     precision: Precision = "auto"
     compiler_args: tuple[str, ...] = ()
-    scenario: Scenario = "offline"
+    scenario: Scenario = Field("offline", description=SCENARIO_DESCRIPTION)
     load: LoadSpec = LoadSpec()
     interpreter: str = Field("auto", description="Python of the data plane; auto: found on the worker.")
     label: str | None = Field(None, max_length=200, description='Such as "SDK 2.31".')
     note: str | None = Field(None, max_length=4000, description="Why this run was started.")
+
+    @model_validator(mode="after")
+    def _check(self) -> SweepSpec:
+        check_scenario(self.scenario, self.load)
+        return self

@@ -94,3 +94,23 @@ def test_a_request_of_another_format_is_refused() -> None:
     request = CompileRequest(model=MODEL, batch_size=4, artifact_url="file:///a").model_dump()
     with pytest.raises(ValidationError):
         CompileRequest.model_validate(request | {"format_version": 2})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "load", "field"),
+    [
+        ("single_stream", {"workers": 2}, "workers"),
+        ("single_stream", {"replicas": 2}, "replicas"),
+        ("server", {}, "target_batches_per_s"),
+        ("offline", {"target_batches_per_s": 10}, "target_batches_per_s"),
+    ],
+)
+def test_a_load_that_the_scenario_cannot_have_is_refused(
+    scenario: str, load: dict[str, object], field: str
+) -> None:
+    sweep = {"model": {"name": "config:tiny"}, "batch_sizes": "1", "scenario": scenario, "load": load}
+    with pytest.raises(ValidationError) as caught:
+        SweepSpec.model_validate(sweep)
+    complaint = caught.value.errors()[0]["ctx"]["error"]
+    assert isinstance(complaint, BadInput)
+    assert complaint.field == field

@@ -35,7 +35,7 @@ DEFAULTS = {
     "model": "config:bert-base-uncased",
     "batch_sizes": "1-10",
     "sequence_length": "128",
-    "batches_per_worker": "10",
+    "batches_per_worker": "12",
     "warmup_batches": "2",
     "rounds": "3",
     "precision": "auto",

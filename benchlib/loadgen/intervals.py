@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
+from benchlib.results import CONFIDENCE, samples_needed
 
 # Student's t for a two-sided 95 % interval by degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
 _T_95 = (
@@ -30,16 +30,6 @@ class Interval:
     def relative_half_width(self) -> float:
         """Half of the interval's width over the value."""
         return (self.high - self.low) / 2 / self.value
-
-
-def samples_needed(percent: float) -> int:
-    """The fewest samples that bound a percentile from both sides at 95 %.
-
-    The largest of n samples lies above the percentile with probability ``1 - p**n``, the smallest below it
-    with ``1 - (1 - p)**n``; each side may fail in 2.5 % of cases.
-    """
-    p = percent / 100
-    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
 
 
 def percentile_interval(ascending: NDArray[np.float64], percent: float) -> Interval | None:

@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 
 from benchlib.loadgen.histogram import latency_histogram
 from benchlib.loadgen.stamps import Stamps, worker_rates_per_s
-from benchlib.results import LatencyHistogram, LatencySummary, Round
+from benchlib.results import LatencyHistogram, LatencySummary, Round, samples_needed
 
 NS_PER_MS = 1e6
-
-MIN_SAMPLES_BEYOND = 1
-"""A percentile is printed only when at least this many samples are expected above it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,8 @@ def _figures(index: int, stamps: Stamps, batch_size: int) -> Round:
 def latency_summary(latencies_ns: NDArray[np.int64]) -> LatencySummary:
     """Mean, maximum and percentiles of single batches, from all samples (any shape, nanoseconds).
 
-    Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, definition 7).
+    Percentiles interpolate linearly between order statistics (Hyndman and Fan 1996, definition 7); one that
+    the samples cannot bound from both sides is ``None``.
     """
     ms = np.sort(latencies_ns, axis=None) / NS_PER_MS
     return LatencySummary(
@@ -73,6 +71,6 @@ def latency_summary(latencies_ns: NDArray[np.int64]) -> LatencySummary:
 
 
 def _percentile(ms: NDArray[np.float64], percent: float) -> float | None:
-    if ms.size * (1 - percent / 100) < MIN_SAMPLES_BEYOND - 1e-9:
+    if ms.size < samples_needed(percent):
         return None
     return float(np.percentile(ms, percent))

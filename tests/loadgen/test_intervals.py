@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchlib.loadgen.intervals import mean_interval, percentile_interval, samples_needed
+from benchlib.loadgen.intervals import mean_interval, percentile_interval
+from benchlib.results import samples_needed
 
 
 @pytest.mark.parametrize(("percent", "needed"), [(50, 6), (90, 36), (95, 72), (99, 368), (99.9, 3688)])

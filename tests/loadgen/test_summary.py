@@ -39,27 +39,28 @@ def test_rounds_cut_the_run_without_losing_a_batch() -> None:
 
 
 def test_percentiles_of_a_known_distribution() -> None:
-    latency = latency_summary(np.arange(1, 1001) * MS)
+    latency = latency_summary(np.arange(1, 10_001) * MS)
 
-    assert latency.samples == 1000
-    assert latency.mean_ms == pytest.approx(500.5)
-    assert latency.p50_ms == pytest.approx(500.5)
-    assert latency.p90_ms == pytest.approx(900.1)
-    assert latency.p95_ms == pytest.approx(950.05)
-    assert latency.p99_ms == pytest.approx(990.01)
-    assert latency.p99_9_ms == pytest.approx(999.001)
-    assert latency.max_ms == pytest.approx(1000)
+    assert latency.samples == 10_000
+    assert latency.mean_ms == pytest.approx(5000.5)
+    assert latency.p50_ms == pytest.approx(5000.5)
+    assert latency.p90_ms == pytest.approx(9000.1)
+    assert latency.p95_ms == pytest.approx(9500.05)
+    assert latency.p99_ms == pytest.approx(9900.01)
+    assert latency.p99_9_ms == pytest.approx(9990.001)
+    assert latency.max_ms == pytest.approx(10_000)
 
 
 @pytest.mark.parametrize(
-    ("samples", "p95", "p99"), [(19, False, False), (20, True, False), (100, True, True)]
+    ("samples", "p95", "p99"), [(71, False, False), (72, True, False), (368, True, True)]
 )
-def test_a_percentile_without_samples_beyond_it_is_blank(samples: int, p95: bool, p99: bool) -> None:
+def test_a_percentile_that_cannot_be_bounded_is_blank_and_says_why(samples: int, p95: bool, p99: bool) -> None:
     latency = latency_summary(np.arange(1, samples + 1) * MS)
 
     assert (latency.p95_ms is not None) == p95
     assert (latency.p99_ms is not None) == p99
     assert latency.p50_ms is not None
+    assert latency.why_blank("p99_ms") == (None if p99 else f"needs 368 samples, there are {samples}")
 
 
 @given(
