@@ -7,6 +7,7 @@ owns an accelerator core until it ends, a fork of a live runtime is broken, and 
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import os
 import re
@@ -74,6 +75,7 @@ def run_step(
     on_progress: Callable[[Progress], None] = ...,
     grace_s: float = ...,
     keep_open: Sequence[int] = ...,
+    on_partial: Callable[[Measurement], None] = ...,
 ) -> Measurement: ...
 def run_step(
     python: Path,
@@ -83,18 +85,26 @@ def run_step(
     on_progress: Callable[[Progress], None] = lambda _: None,
     grace_s: float = 5.0,
     keep_open: Sequence[int] = (),
+    on_partial: Callable[[Measurement], None] = lambda _: None,
 ) -> CompileResult | Measurement:
     """Run the step that ``request`` asks for; its output goes to the log line by line while it runs.
 
     However this call ends, nothing that the step started is left running: SIGTERM, then SIGKILL after
-    ``grace_s``. ``keep_open`` are file descriptors that the child inherits, such as a lock.
+    ``grace_s``. ``keep_open`` are file descriptors that the child inherits, such as a lock. When this process
+    is itself told to stop, ``on_partial`` gets what the child had finished measuring by then.
 
     Raises:
         StepFailed: no usable result: an error, a crash, or no end within ``timeout_s``.
     """
     with tempfile.TemporaryDirectory(prefix="bench-step-") as directory:
         step = _Step(request, Path(directory), on_progress)
-        code = _run(step, python, timeout_s=timeout_s, grace_s=grace_s, keep_open=keep_open)
+        try:
+            code = _run(step, python, timeout_s=timeout_s, grace_s=grace_s, keep_open=keep_open)
+        except StepFailed:
+            raise
+        except BaseException:
+            step.hand_over_partial(on_partial)
+            raise
         return step.result() if code == 0 else step.fail_by_exit(code)
 
 
@@ -234,6 +244,11 @@ class _Step:
         if result.batch_size != self._request.batch_size:
             self.fail("error", f"reported success but for batch size {result.batch_size}")
         return result
+
+    def hand_over_partial(self, on_partial: Callable[[Measurement], None]) -> None:
+        """Pass on the finished rounds of a measurement that was stopped, if there are any."""
+        with contextlib.suppress(OSError, ValidationError):
+            on_partial(Measurement.model_validate_json(self.result_file.read_bytes()))
 
     def fail_by_exit(self, code: int) -> NoReturn:
         """Raise the child's own explanation, or the best that can be said from its exit status."""

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,7 +19,7 @@ import pytest
 from benchlib.neuron_failures import classify
 from benchlib.orchestration.launcher import StepFailed, child_environment, run_step
 from benchlib.progress import Progress
-from benchlib.results import Failure
+from benchlib.results import Failure, Measurement
 from benchlib.spec import CompileRequest, MeasureRequest
 
 from .conftest import PROJECT, is_running, pid_in, wait_until
@@ -240,23 +241,61 @@ def test_any_interruption_takes_the_step_down(
         time.sleep(600)
     """)
 
+    with interrupted_by_pid_file(tmp_path / "self"), pytest.raises(Interrupted):
+        run_step(python, request_4, timeout_s=60)
+    assert not is_running(pid_in(tmp_path / "self"))
+
+
+def test_an_interrupted_measurement_hands_over_its_finished_rounds(
+    make_python: MakePython, measure_4: MeasureRequest, tmp_path: Path
+) -> None:
+    python = make_python(f"""
+        def finish(number, frame):
+            leave(dict(MEASURED, batch_size=size, batches=7, inferences=28))
+            sys.exit(143)
+        signal.signal(signal.SIGTERM, finish)
+        leave_pid("{tmp_path}/self", os.getpid())
+        while True:
+            time.sleep(600)
+    """)
+    kept: list[Measurement] = []
+    with interrupted_by_pid_file(tmp_path / "self"), pytest.raises(Interrupted):
+        run_step(python, measure_4, timeout_s=60, on_partial=kept.append)
+    assert [measured.batches for measured in kept] == [7]
+
+
+def test_an_interrupted_measurement_without_a_round_hands_over_nothing(
+    make_python: MakePython, measure_4: MeasureRequest, tmp_path: Path
+) -> None:
+    python = make_python(f"""
+        leave_pid("{tmp_path}/self", os.getpid())
+        time.sleep(600)
+    """)
+    kept: list[Measurement] = []
+    with interrupted_by_pid_file(tmp_path / "self"), pytest.raises(Interrupted):
+        run_step(python, measure_4, timeout_s=60, on_partial=kept.append)
+    assert kept == []
+
+
+@contextmanager
+def interrupted_by_pid_file(path: Path) -> Iterator[None]:
+    """Raise `Interrupted` in this thread as soon as a process has left its pid there."""
+
     def interrupt(number: int, frame: object) -> None:
         raise Interrupted
 
     def send_when_started() -> None:
-        pid_in(tmp_path / "self")
+        pid_in(path)
         os.kill(os.getpid(), signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     sender = threading.Thread(target=send_when_started)
     sender.start()
     try:
-        with pytest.raises(Interrupted):
-            run_step(python, request_4, timeout_s=60)
+        yield
     finally:
         sender.join()
         signal.signal(signal.SIGUSR1, before)
-    assert not is_running(pid_in(tmp_path / "self"))
 
 
 LAUNCH = """
