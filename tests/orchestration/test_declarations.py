@@ -1,0 +1,96 @@
+"""Sweeps declared in a file: a bad entry is named and stops no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchlib.orchestration.declarations import NIGHTLY, read_declarations
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "sweeps.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_an_entry_is_a_dag_with_defaults_for_its_form(tmp_path: Path) -> None:
+    found = read_declarations(
+        write(
+            tmp_path,
+            """
+            sweeps:
+              - {name: bert_base, model: bert-base-uncased, batch_sizes: 1-3, queue: inf2_24xlarge, rounds: 5}
+              - {name: tiny, model: "config:bert-tiny", batch_sizes: [8], schedule: null}
+            """,
+        )
+    )
+    assert found.errors == ()
+    base, tiny = found.sweeps
+    assert (base.name, base.queue, base.pool, base.schedule) == (
+        "bert_base", "inf2_24xlarge", "inf2_host", NIGHTLY,
+    )  # fmt: skip
+    assert (base.params["model"], base.params["batch_sizes"], base.params["rounds"]) == (
+        "bert-base-uncased", [1, 2, 3], 5,
+    )  # fmt: skip
+    assert (tiny.schedule, tiny.params["batch_sizes"]) == (None, [8])
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("{name: bad, model: m, batch_sizes: [0]}", "(bad): batch_sizes: 0 is not allowed"),
+        ("{name: bad, model: m, batch_sizes: [1], sequence_length: 4}", "(bad): sequence_length: 4 is not"),
+        (
+            "{name: bad, model: m, batch_sizes: [1], batchsize: 4}",
+            "(bad): parameter: 'batchsize' is not allowed",
+        ),
+        ("{name: Bad Name, model: m, batch_sizes: [1]}", "(Bad Name): name: 'Bad Name' is not allowed"),
+        (
+            "{name: good, model: m, batch_sizes: [1]}",
+            "(good): name: 'good' is not allowed; allowed: a name that no",
+        ),
+        ("{name: inf2_batch_sweep, model: m, batch_sizes: [1]}", "name: 'inf2_batch_sweep' is not allowed"),
+        ("{name: bad, model: m, batch_sizes: [1], schedule: nightly}", "schedule: 'nightly' is not allowed"),
+        (
+            "{name: bad, model: m, batch_sizes: [1], schedule: 61 * * * *}",
+            "schedule: '61 * * * *' is not allowed",
+        ),
+        ("{model: m, batch_sizes: [1]}", "(without a name): name: "),
+        ("{name: bad, batch_sizes: [1]}", "(bad): model"),
+        ("just text", "(not a mapping): entry: 'just text' is not allowed"),
+    ],
+)
+def test_a_bad_entry_is_named_with_its_field_and_the_others_stay(
+    tmp_path: Path, entry: str, complaint: str
+) -> None:
+    found = read_declarations(
+        write(
+            tmp_path,
+            f"""
+            sweeps:
+              - {{name: good, model: m, batch_sizes: [1]}}
+              - {entry}
+              - {{name: last, model: m, batch_sizes: [1]}}
+            """,
+        )
+    )
+    assert [sweep.name for sweep in found.sweeps] == ["good", "last"]
+    (error,) = found.errors
+    assert error.startswith("sweeps.yaml, entry 2 ")
+    assert complaint in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize("text", ["", "[]", "sweeps: {}", "sweeps: []\nother: 1", "sweeps: [", "\x00"])
+def test_a_file_that_is_no_list_of_sweeps_is_one_error(tmp_path: Path, text: str) -> None:
+    found = read_declarations(write(tmp_path, text))
+    assert found.sweeps == ()
+    assert len(found.errors) == 1
+    assert found.errors[0].startswith("sweeps.yaml: ")
+
+
+def test_no_file_declares_nothing(tmp_path: Path) -> None:
+    found = read_declarations(tmp_path / "none.yaml")
+    assert (found.sweeps, found.errors) == ((), ())
