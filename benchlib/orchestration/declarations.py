@@ -1,7 +1,7 @@
 """The sweeps that a deployment runs, declared in one YAML file: each entry becomes a DAG.
 
-An entry has a ``name`` (the DAG's id), a ``queue`` and ``pool`` (which class of hosts runs it), a ``schedule``
-and, beside them, any parameter of a sweep, which becomes the default of the DAG's form::
+An entry has a ``name`` (the DAG's id), a ``queue`` and a ``pool`` (the class of hosts that runs it), a
+``schedule`` and, beside them, any parameter of a sweep, which becomes the default of the DAG's form::
 
     sweeps:
       - name: bert_base_inf2
