@@ -1,0 +1,145 @@
+"""What production does to a fleet, done to a real one: no finished measurement is lost or made twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.fleet import Fleet, fleet
+from tests.orchestration.conftest import wait_until
+
+pytestmark = pytest.mark.slow
+
+DETECTED_WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("fleet")) as started:
+        yield started
+
+
+def finished(running: Fleet, since: float) -> Counter[tuple[str, int]]:
+    """How often each step came to its end."""
+    return Counter((step.stage, step.size) for step in running.steps(since) if step.what == "ended")
+
+
+@pytest.mark.parametrize("stage", ["compile", "measure"])
+def test_a_worker_that_is_killed_is_noticed_and_its_step_is_done_again(running: Fleet, stage: str) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", stage, 2)
+    run_id = running.trigger([1, 2, 3])
+    struck = running.began(stage, 2, since)
+    running.kill("host-a")
+    killed_at = time.monotonic()
+    wait_until(lambda: not running.leftovers())
+    hold.unlink()
+    running.start_worker("host-a")
+    again = running.began(stage, 2, killed_at)
+    assert again.at - killed_at < DETECTED_WITHIN_S + 30
+    assert again.pid != struck.pid
+    assert running.finish(run_id) == "success"
+    assert running.rows(run_id) == [(1, "ok", 1), (2, "ok", 2 if stage == "measure" else 1), (3, "ok", 1)]
+    assert set(finished(running, since).values()) == {1}
+    assert running.leftovers() == []
+
+
+def test_a_measuring_child_that_is_killed_is_measured_again(running: Fleet) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 1)
+    run_id = running.trigger([1, 2])
+    os.kill(running.began("measure", 1, since).pid, signal.SIGKILL)
+    hold.unlink()
+    assert running.finish(run_id) == "success"
+    assert running.rows(run_id) == [(1, "failed", 1), (1, "ok", 2), (2, "ok", 1)]
+    assert finished(running, since)["measure", 1] == 1
+
+
+def test_a_database_that_is_away_while_results_are_made_gets_them_later(running: Fleet) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 1)
+    run_id = running.trigger([1, 2])
+    running.began("measure", 1, since)
+    running.results_server.stop()
+    hold.unlink()
+    wait_until(lambda: finished(running, since)["measure", 1] == 1, 60)
+    wait_until(lambda: any((running.home("host-a") / "spool").glob("*.json")), 60)
+    running.results_server.start(databases=("bench",))
+    assert running.finish(run_id) == "success"
+    assert {(size, status) for size, status, _ in running.rows(run_id)} == {(1, "ok"), (2, "ok")}
+    assert set(finished(running, since).values()) == {1}
+
+
+def test_redis_may_restart(running: Fleet) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 1)
+    run_id = running.trigger([1, 2])
+    running.began("measure", 1, since)
+    running.kill("redis")
+    running.start_redis()
+    hold.unlink()
+    assert running.finish(run_id) == "success"
+    assert [row[:2] for row in running.rows(run_id)] == [(1, "ok"), (2, "ok")]
+    assert set(finished(running, since).values()) == {1}
+
+
+def test_the_scheduler_may_be_killed_in_mid_run(running: Fleet) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 1)
+    run_id = running.trigger([1, 2])
+    running.began("measure", 1, since)
+    running.kill("scheduler")
+    hold.unlink()
+    running.start_airflow("scheduler")
+    assert running.finish(run_id) == "success"
+    assert [row[:2] for row in running.rows(run_id)] == [(1, "ok"), (2, "ok")]
+    assert set(finished(running, since).values()) == {1}
+
+
+@pytest.mark.parametrize("failing", [(1,), (2,), (3,), (1, 2, 3)])
+def test_sizes_that_fail_to_compile_stop_no_other(running: Fleet, failing: tuple[int, ...]) -> None:
+    orders = [running.order("fail", "compile", size) for size in failing]
+    run_id = running.trigger([1, 2, 3])
+    assert running.finish(run_id) == "failed"
+    for order in orders:
+        order.unlink()
+    assert [size for size, status, _ in running.rows(run_id) if status == "ok"] == [
+        size for size in (1, 2, 3) if size not in failing
+    ]
+    states = {(task.task_id, task.state) for task in running.tasks(run_id)}
+    assert ("report", "success") in states
+    assert ("some_batch_size_failed", "failed") in states
+
+
+def test_two_hosts_measure_one_after_the_other_on_one_device(running: Fleet) -> None:
+    """Two workers that share a device's home: the lock holds between them, whatever the pool allows."""
+    since = time.monotonic()
+    running.start("host-b", running.processes["host-a"].args, BENCH_HOME=str(running.home("host-a")))  # type: ignore[arg-type]
+    try:
+        runs = [running.trigger([1, 2, 3]) for _ in range(2)]
+        assert [running.finish(run_id) for run_id in runs] == ["success", "success"]
+    finally:
+        running.kill("host-b")
+    assert alone(running, since)
+
+
+def alone(running: Fleet, since: float) -> bool:
+    """Whether no step ran while a measurement did."""
+    spans = []
+    open_steps = {}
+    for step in running.steps(since):
+        if step.what == "began":
+            open_steps[step.pid] = step
+        else:
+            spans.append((open_steps[step.pid], step))
+    return not any(
+        begin.stage == "measure" and begin.at < other_begin.at < end.at
+        for begin, end in spans
+        for other_begin, _ in spans
+        if other_begin.pid != begin.pid
+    )
