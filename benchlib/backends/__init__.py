@@ -12,6 +12,7 @@ GROUP = "benchlib.backends"
 
 _BUILT_IN = (
     EntryPoint("cpu", "benchlib.backends.cpu:CpuBackend", GROUP),
+    EntryPoint("cuda", "benchlib.backends.cuda:CudaBackend", GROUP),
     EntryPoint("neuron", "benchlib.backends.neuron:NeuronBackend", GROUP),
 )
 

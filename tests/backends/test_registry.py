@@ -32,5 +32,5 @@ def test_another_distribution_can_offer_a_backend(tmp_path: Path, monkeypatch: p
     backend: Backend = get_backend("outsider")
     assert backend.name == "outsider"
     assert backend.worker_cpus(0) is None
-    with pytest.raises(BadInput, match="cpu, neuron, outsider"):
+    with pytest.raises(BadInput, match="cpu, cuda, neuron, outsider"):
         get_backend("gpu")
