@@ -2,7 +2,8 @@
 
 Exit status: 0 with a result; 1 with a `Failure` as the result; 2 when the request cannot be carried out as
 asked (with a `Failure` too, once the request could be read); 143 when told to stop. Whatever the outcome,
-the last line of a failed run is one sentence. ``check-model NAME`` says in advance whether a model will do.
+the last line of a failed run is one sentence. ``check-model NAME`` says in advance whether a model will do,
+and with ``--backend`` whether that device computes in the precision.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from benchlib.core.stopping import StopRequest, stop_on_signal
 from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
 from benchlib.results import CompileResult, Failure, Measurement
-from benchlib.spec import CompileRequest, MeasureRequest, ModelSpec
+from benchlib.spec import CompileRequest, MeasureRequest, ModelSpec, Precision
 
 log = logging.getLogger("benchlib")
 
@@ -35,7 +38,8 @@ class _Job:
 
     stage: Literal["compile", "measure"]
     request: type[CompileRequest] | type[MeasureRequest]
-    run: Callable[[Any], BaseModel]
+    run: Callable[[Any, StopRequest], BaseModel]
+    stopping: Callable[[], AbstractContextManager[StopRequest]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,14 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(job: _Job, request: CompileRequest | MeasureRequest, result: Path) -> int:
+    with job.stopping() as told_to_stop:
+        status = _attempt(job, request, result, told_to_stop)
+    return told_to_stop.exit_status or status
+
+
+def _attempt(
+    job: _Job, request: CompileRequest | MeasureRequest, result: Path, told_to_stop: StopRequest
+) -> int:
     try:
-        _write(result, job.run(request))
+        _write(result, job.run(request, told_to_stop))
     except BadInput as error:
         _say(str(error))
         _write(result, Failure(stage=job.stage, kind="bad_input", message=str(error)))
         return EXIT_BAD_INPUT
     except Exception as error:
         sentence = _sentence(error)
+        if told_to_stop():  # whoever did so expects no explanation
+            _say(sentence)
+            return EXIT_FAILED
         log.exception("%s failed", job.stage)
         _say(sentence)
         _write(result, Failure(stage=job.stage, kind="error", message=sentence))
@@ -73,26 +88,28 @@ def _carry_out(job: _Job, request: CompileRequest | MeasureRequest, result: Path
     return 0
 
 
-def _compile(request: CompileRequest) -> CompileResult:
+def _compile(request: CompileRequest, _told_to_stop: StopRequest) -> CompileResult:
     from benchlib.core.compiling import compile_program
 
     return compile_program(request)
 
 
-def _measure(request: MeasureRequest) -> Measurement:
+def _measure(request: MeasureRequest, told_to_stop: StopRequest) -> Measurement:
     from benchlib.core.measuring import measure_program
 
-    return measure_program(request)
+    return measure_program(request, told_to_stop)
 
 
 _JOBS = {
-    "compile": _Job("compile", CompileRequest, _compile),
-    "measure": _Job("measure", MeasureRequest, _measure),
+    "compile": _Job("compile", CompileRequest, _compile, lambda: nullcontext(StopRequest())),
+    # A measurement that is told to stop keeps its finished rounds.
+    "measure": _Job("measure", MeasureRequest, _measure, stop_on_signal),
 }
 
 
 def _check_model(asked: argparse.Namespace) -> None:
     from benchlib import models
+    from benchlib.backends import get_backend
 
     fields = {"name": asked.model, "revision": asked.revision, "sequence_length": asked.sequence_length}
     try:
@@ -100,6 +117,8 @@ def _check_model(asked: argparse.Namespace) -> None:
     except ValidationError as error:
         raise BadInput.from_validation(error) from error
     models.check(spec)
+    if asked.backend is not None:
+        get_backend(asked.backend).resolve_precision(asked.precision)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--revision", help=ModelSpec.model_fields["revision"].description)
     default = ModelSpec.model_fields["sequence_length"].default
     check.add_argument("--sequence-length", type=int, default=default, metavar="TOKENS")
+    check.add_argument("--backend", help="ask this backend about the precision")
+    check.add_argument("--precision", choices=get_args(Precision), default="auto")
     return parser
 
 

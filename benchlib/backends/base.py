@@ -6,13 +6,13 @@ derives it from `Backend`, so that it inherits the answers that are the same for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from benchlib.results import Check
+from benchlib.results import Check, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ class Program:
     module: torch.nn.Module
     """In evaluation mode, fp32, on the CPU; returns one tensor (float, batch first)."""
     example: tuple[torch.Tensor, ...]
-    """Example inputs (int64, each of shape (batch size, sequence length))."""
+    """Example inputs (whole numbers, each of shape (batch size, sequence length))."""
     precision: ResolvedPrecision
     compiler_args: Sequence[str]
 
@@ -54,11 +54,22 @@ class DeviceDescription:
     """Further traits of this host that change the compiled program; part of the artifact's key."""
 
 
+@dataclass(frozen=True)
+class CompileNotes:
+    """What a backend has to say of the program that it has just compiled."""
+
+    applied_flags: tuple[str, ...] = ()
+    """Flags that the compiler's own command line was seen to have; empty where it cannot be seen."""
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass
 class Watch:
     """What a backend saw of the device while a measurement ran; complete when the measurement has ended."""
 
     checks: tuple[Check, ...] = ()
+    telemetry: tuple[Reading, ...] = ()
+    """Figures that the device gave of itself; nothing that identifies a host or an account."""
 
 
 class Backend(Protocol):
@@ -81,6 +92,10 @@ class Backend(Protocol):
         """Compile into ``workdir / filename`` and return that path. ``workdir`` is this program's own."""
         ...
 
+    def compile_notes(self) -> CompileNotes:
+        """Of the last compilation of this process."""
+        return CompileNotes()
+
     def load(self, artifact: Path, core: int) -> Replica:
         """Load one replica onto one core. Called in the main thread, one replica after the other."""
         ...
@@ -97,6 +112,14 @@ class Backend(Protocol):
     def worker_cpus(self, core: int) -> frozenset[int] | None:  # noqa: ARG002
         """CPUs that the threads which drive this core may run on; ``None``: any."""
         return None
+
+    def needs_process_per_core(self) -> bool:
+        """Whether a process can load onto one core only, so that each replica needs a process of its own."""
+        return False
+
+    def process_environment(self, cores: Sequence[int]) -> Mapping[str, str]:  # noqa: ARG002
+        """Variables for a child process that loads replicas onto these cores of the run, and no others."""
+        return {}
 
     def watch(self, workdir: Path, cores: int) -> AbstractContextManager[Watch]:  # noqa: ARG002
         """Watch the device while a measurement keeps so many cores busy; ``workdir`` is for its files."""

@@ -15,6 +15,7 @@ from benchlib.artifacts import (
     REFERENCE,
     ArtifactCorrupt,
     ArtifactStore,
+    Bundle,
     Ingredients,
     Manifest,
     artifact_key,
@@ -30,6 +31,7 @@ from benchlib.spec import CompileRequest
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ def compile_program(request: CompileRequest) -> CompileResult:
         workdir = Path(name)
         found, warnings = _find_intact(store, artifact_key(order.ingredients), workdir)
         manifest = found or _compile_and_store(order, store, workdir)
+        warnings += manifest.warnings
     log.info("%s %s", "found" if found else "stored", manifest.artifact.filename)
     _tell(request, "cached" if found else "done")
     return CompileResult(
@@ -96,11 +99,10 @@ def _take(request: CompileRequest) -> _Order:
 def _ingredients(
     request: CompileRequest, precision: ResolvedPrecision, description: DeviceDescription
 ) -> Ingredients:
-    shape = f"{models.INPUT_DTYPE}[{request.batch_size},{request.model.sequence_length}]"
     libraries = {name: package_version(name) or "" for name in ("torch", "transformers")}
     return Ingredients(
         model=models.identity(request.model),
-        inputs=tuple((name, shape) for name in models.INPUT_NAMES),
+        inputs=models.input_shapes(request.model, request.batch_size),
         backend=request.backend,
         precision=precision,
         compiler_args=request.compiler_args,
@@ -126,7 +128,7 @@ def _find_intact(store: ArtifactStore, key: str, workdir: Path) -> tuple[Manifes
 def _compile_and_store(order: _Order, store: ArtifactStore, workdir: Path) -> Manifest:
     store.probe()
     loaded = models.load(order.request.model, order.request.batch_size)
-    reference = _write_reference(loaded, workdir / REFERENCE)
+    reference = _write_reference(order.ingredients, loaded, workdir / REFERENCE)
     program = Program(loaded.module, loaded.example, order.ingredients.precision, order.request.compiler_args)
     log.info("compiling %s for %s", order.filename, order.request.backend)
     began_s = time.perf_counter()
@@ -134,6 +136,7 @@ def _compile_and_store(order: _Order, store: ArtifactStore, workdir: Path) -> Ma
     duration_s = time.perf_counter() - began_s
     log.info("compiled %s in %.1f s", order.filename, duration_s)
     _verify(order, path, loaded, reference)
+    notes = order.backend.compile_notes()
     manifest = Manifest(
         artifact=ArtifactRef(
             key=artifact_key(order.ingredients),
@@ -147,23 +150,40 @@ def _compile_and_store(order: _Order, store: ArtifactStore, workdir: Path) -> Ma
         compile_duration_s=duration_s,
         peak_rss_bytes=_peak_rss_bytes(),
         environment=order.environment,
+        applied_flags=notes.applied_flags,
+        warnings=notes.warnings,
     )
     store.put(path, workdir / REFERENCE, manifest)
     return manifest
 
 
-def _write_reference(loaded: models.LoadedModel, path: Path) -> NDArray[np.float32]:
+def _write_reference(ingredients: Ingredients, loaded: models.LoadedModel, path: Path) -> NDArray[np.float32]:
     """The fp32 output on the CPU, kept with the inputs that it answers."""
     import numpy as np
     import torch
 
     with torch.inference_mode():
         output: NDArray[np.float32] = loaded.module(*loaded.example).float().numpy()
+    if not np.isfinite(output).all():
+        raise BenchError(
+            "the model's own fp32 output on the CPU holds NaN or infinity, so that no program could be compared "
+            "with it: look at the weights, or feed the model text"
+        )
     arrays: dict[str, Any] = {OUTPUT: output}
-    for name, tensor in zip(models.INPUT_NAMES, loaded.example, strict=True):
+    for (name, _), tensor in zip(ingredients.inputs, loaded.example, strict=True):
         arrays[name] = tensor.numpy()
     np.savez(path, **arrays)
     return output
+
+
+def read_reference(bundle: Bundle) -> tuple[tuple[torch.Tensor, ...], NDArray[np.float32]]:
+    """The example inputs of a stored program in calling order, and the CPU's fp32 output for them."""
+    import numpy as np
+    import torch
+
+    with np.load(bundle.reference) as stored:
+        names = [name for name, _ in bundle.manifest.ingredients.inputs]
+        return tuple(torch.from_numpy(stored[name]) for name in names), stored[OUTPUT]
 
 
 def _verify(order: _Order, path: Path, loaded: models.LoadedModel, reference: NDArray[np.float32]) -> None:

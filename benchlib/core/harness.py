@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from benchlib.core.layout import Loader
+from benchlib.backends.base import Backend
+from benchlib.core.layout import Loader, ProcessEnvironment
+from benchlib.core.validity import LockUse
+from benchlib.errors import BadInput
 from benchlib.loadgen import LoadOptions
 from benchlib.loadgen.ceiling import measure_overhead
-from benchlib.loadgen.topology import Topology, choose_topology
+from benchlib.loadgen.topology import Topology, calibrate, choose_topology
 from benchlib.results import HarnessOverhead, WorkerMode
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,14 @@ class Harness:
             return "native"
         return "process" if self.topology.processes > 1 else "thread"
 
+    def lock_use(self, workers: int) -> LockUse | None:
+        """What shares an interpreter's lock; ``None`` where nobody shares one."""
+        cost = self.topology.cost
+        sharing = math.ceil(workers / self.topology.processes)
+        if self.topology.loop == "native" or sharing == 1 or cost is None:
+            return None
+        return LockUse(sharing, cost.cpu_ns, cost.service_ns)
+
     def overhead(self, service_ms: float, workers: int) -> HarnessOverhead:
         """Measure this harness itself, for calls that take ``service_ms``; takes about a second."""
         found = measure_overhead(service_ms * 1e-3, workers, self.options)
@@ -52,23 +64,33 @@ def choose_harness(
     """The topology that was asked for or, for ``auto``, the cheapest one that calls of this cost allow.
 
     Raises:
+        BadInput: a mode of one process was asked for, but the device takes one process per core.
         WorkerFailed: the replica could not be loaded or called.
     """
-    layout = loader.layout
+    layout, backend = loader.layout, loader.backend
     options = LoadOptions(
         replicas=layout.replicas,
-        cpus=layout.worker_cpus(loader.backend),
-        worker_context=loader.backend.worker_context,
+        cpus=layout.worker_cpus(backend),
+        worker_context=backend.worker_context,
         probe=probe,
+        process_env=ProcessEnvironment(backend, layout),
     )
-    topology = _asked_topology(asked, layout.replicas) or choose_topology(
+    topology = _asked_topology(asked, layout.replicas, backend) or choose_topology(
         loader, example, workers=layout.workers, options=replace(options, probe=None)
     )
+    if topology.loop == "python" and topology.processes < layout.workers and topology.cost is None:
+        # Several workers share a lock: whether it slows them down shows only beside a call alone.
+        topology = replace(topology, cost=calibrate(loader, example, replace(options, probe=None)))
     log.info("workers: %s", topology.why)
     return Harness(topology, topology.apply(options))
 
 
-def _asked_topology(asked: WorkerModeAsked, replicas: int) -> Topology | None:
+def _asked_topology(asked: WorkerModeAsked, replicas: int, backend: Backend) -> Topology | None:
+    if backend.needs_process_per_core():
+        if asked in ("thread", "native"):
+            allowed = "auto or process: the device takes one process per core here"
+            raise BadInput("worker_mode", asked, allowed)
+        return Topology("python", replicas, "one process per replica: a process can load onto one core only")
     topologies: dict[str, Topology] = {
         "thread": Topology("python", 1, "Python threads of one process, as asked"),
         "process": Topology("python", replicas, "one process per replica, as asked"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchlib.backends.base import Backend, Replica
@@ -60,6 +61,19 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class ProcessEnvironment:
+    """The variables of a child process that loads some of the replicas."""
+
+    backend: Backend
+    layout: Layout
+
+    def __call__(self, replicas: Sequence[int]) -> Mapping[str, str]:
+        """For the child that loads these."""
+        cores = sorted({self.layout.core_of_replica(replica) for replica in replicas})
+        return self.backend.process_environment(cores)
+
+
+@dataclass(frozen=True)
 class Loader:
     """Loads the i-th replica, in this process or in another."""
 
@@ -70,3 +84,17 @@ class Loader:
     def __call__(self, index: int) -> Replica:
         """The i-th replica, on its core."""
         return self.backend.load(self.program, self.layout.core_of_replica(index))
+
+
+@dataclass
+class KeptReplicas:
+    """Loads each replica once in this process: a core has no room for a second copy per run."""
+
+    loader: Callable[[int], Replica]
+    _loaded: dict[int, Replica] = field(default_factory=dict)
+
+    def __call__(self, index: int) -> Replica:
+        """The i-th replica, loaded now or before."""
+        if index not in self._loaded:
+            self._loaded[index] = self.loader(index)
+        return self._loaded[index]

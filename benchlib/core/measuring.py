@@ -1,238 +1,141 @@
-"""Measure one compiled program under one load."""
+"""Measure one compiled program under one load, and say whether the figures can be believed."""
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchlib import models
-from benchlib.artifacts import ArtifactStore, Bundle, Manifest
 from benchlib.backends import get_backend
-from benchlib.backends.base import Backend, Replica
+from benchlib.backends.base import Backend, Watch
 from benchlib.core.accuracy import check_outputs
-from benchlib.core.compiling import OUTPUT
+from benchlib.core.driving import Driven, drive_closed
+from benchlib.core.host_watch import HostActivity, watching_host
+from benchlib.core.layout import Layout
+from benchlib.core.serving import drive_server
+from benchlib.core.session import Session, limit_threads
+from benchlib.core.validity import Evidence, validity
 from benchlib.environment import capture
-from benchlib.errors import BadInput, BenchError
-from benchlib.loadgen import FixedRounds, LoadOptions, LoadProgress, LoadRun, measure, summarise
-from benchlib.progress import Progress, emit
-from benchlib.results import Check, Measurement, Round
-from benchlib.spec import LoadSpec, MeasureRequest
-
-if TYPE_CHECKING:
-    import torch
-
-log = logging.getLogger(__name__)
-
-LITTLES_LAW_TOLERANCE = 0.02
-
-Outputs = Mapping[str, NDArray[np.float32]]
+from benchlib.results import Check, Environment, HarnessOverhead, Measurement
+from benchlib.spec import MeasureRequest
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Replica r goes onto core ``r % cores``, worker w drives replica ``w % replicas``."""
+def measure_program(request: MeasureRequest, interrupted: Callable[[], bool] = lambda: False) -> Measurement:
+    """Load the replicas, drive them, and check what was measured.
 
-    cores: int
-    replicas: int
-    workers: int
-
-    @classmethod
-    def of(cls, load: LoadSpec, cores: int) -> Layout:
-        """Resolve ``auto``: one replica per core (no more than there are workers), one worker per replica.
-
-        Raises:
-            BenchError: there is no core.
-        """
-        if cores < 1:
-            raise BenchError("this host has no device to measure on: it can only compile")
-        most = cores if load.workers == "auto" else min(cores, load.workers)
-        replicas = most if load.replicas == "auto" else load.replicas
-        return cls(cores, replicas, replicas if load.workers == "auto" else load.workers)
-
-    def core_of_replica(self, replica: int) -> int:
-        """Index of the core, from 0."""
-        return replica % self.cores
-
-    def core_of_worker(self, worker: int) -> int:
-        """Index of the core that this worker drives."""
-        return self.core_of_replica(worker % self.replicas)
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Loads the i-th replica, in this process or in another."""
-
-    backend: Backend
-    program: Path
-    layout: Layout
-
-    def __call__(self, index: int) -> Replica:
-        return self.backend.load(self.program, self.layout.core_of_replica(index))
-
-
-def measure_program(request: MeasureRequest) -> Measurement:
-    """Load the replicas, drive them, and say whether the figures can be believed.
+    Args:
+        request: the program and the load.
+        interrupted: asked several times a second; once true, no further round is begun. The finished ones
+            make a measurement that says it is not complete, and is not valid.
 
     Raises:
         BadInput: the artifact was made for another backend or batch size, or the load cannot be laid out.
         ArtifactCorrupt: the stored program is not what was stored.
         WorkerFailed: a replica raised or could not be loaded.
+        Interrupted: told to stop before the first round was complete.
     """
     backend = get_backend(request.backend)
-    description = backend.describe()
-    layout = Layout.of(request.load, description.cores)
-    warnings = _limit_threads() + _crowding(layout)
-    started_at = datetime.now(timezone.utc)
+    began = Began.now(backend, Layout.of(request.load, backend.describe().cores, request.scenario))
     with tempfile.TemporaryDirectory(prefix="bench-measure-") as name:
-        bundle = ArtifactStore(request.artifact_url).fetch(request.artifact, Path(name))
-        _check_match(request, bundle.manifest)
-        example, reference = _read_reference(bundle)
-        _log_layout(layout)
-        with backend.watch(Path(name), min(layout.replicas, layout.cores)) as watch:
-            run = _drive(request, _Loader(backend, bundle.program, layout), example)
-    summary = summarise(run.stamps, request.batch_size)
-    precision = bundle.manifest.ingredients.precision
-    total = summary.total
+        session = Session.open(request, backend, began.layout, Path(name))
+        seen = _drive(session, Path(name), interrupted)
+    return measurement_of(session, seen, began)
+
+
+@dataclass(frozen=True)
+class Began:
+    """What is known before anything is loaded."""
+
+    layout: Layout
+    environment: Environment
+    started_at: datetime
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def now(cls, backend: Backend, layout: Layout) -> Began:
+        """Look at the host, and keep libraries from starting threads of their own."""
+        warnings = (*limit_threads(), *layout.crowding)
+        return cls(layout, capture(backend.describe()), datetime.now(timezone.utc), warnings)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A load, with what watched the device and the host meanwhile."""
+
+    driven: Driven
+    watch: Watch
+    host: HostActivity | None
+    overhead: HarnessOverhead
+
+
+def _drive(session: Session, directory: Path, interrupted: Callable[[], bool]) -> Seen:
+    layout, backend = session.layout, session.loader.backend
+    drive = drive_server if session.request.scenario == "server" else drive_closed
+    with watching_host() as host, backend.watch(directory, min(layout.replicas, layout.cores)) as watch:
+        driven = drive(session, interrupted)
+    return Seen(driven, watch, host.activity, overhead_of(session, driven))
+
+
+def overhead_of(session: Session, driven: Driven) -> HarnessOverhead:
+    """Of the same topology in the same minute, so that it speaks of the host as it just was."""
+    service_ms = driven.service.p50_ms or driven.service.mean_ms
+    assert service_ms is not None
+    return session.harness.overhead(service_ms, session.layout.workers)
+
+
+def measurement_of(session: Session, seen: Seen, began: Began) -> Measurement:
+    """The figures with everything that is needed to believe them."""
+    driven, request, total = seen.driven, session.request, seen.driven.total
+    topology = session.harness.topology
+    environment = capture(session.loader.backend.describe())
     return Measurement(
         filename=request.artifact.filename,
         batch_size=request.batch_size,
         backend=request.backend,
-        precision=precision,
+        precision=session.manifest.ingredients.precision,
         scenario=request.scenario,
-        replicas=layout.replicas,
-        workers=layout.workers,
+        replicas=session.layout.replicas,
+        workers=session.layout.workers,
+        worker_mode=session.harness.worker_mode,
+        processes=topology.processes,
+        topology=topology.why,
         batches=total.batches,
         inferences=total.inferences,
         duration_s=total.duration_s,
         throughput_inf_per_s=total.throughput_inf_per_s,
+        throughput_interval=driven.throughput_interval,
         latency=total.latency,
-        latency_histogram=summary.histogram,
-        rounds=summary.rounds,
-        checks=(
-            *check_outputs(_outputs(run), reference, precision),
-            littles_law(total, request.batch_size, layout.workers),
-            *watch.checks,
-        ),
-        load_duration_s=run.load_duration_s,
-        environment=capture(description),
-        started_at=started_at,
-        warnings=tuple(warnings),
+        latency_intervals=driven.latency_intervals,
+        latency_histogram=driven.histogram,
+        overhead=seen.overhead,
+        server=driven.server,
+        telemetry=seen.watch.telemetry,
+        rounds=driven.rounds,
+        checks=_checks(session, seen, (began.environment, environment)),
+        load_duration_s=driven.load_duration_s,
+        environment=environment,
+        started_at=began.started_at,
+        warnings=began.warnings,
     )
 
 
-def littles_law(total: Round, batch_size: int, workers: int) -> Check:
-    """Throughput x mean latency / batch size must be the number of busy workers (Little, 1961).
-
-    A missing worker, a stopped clock or a latency in the wrong unit all show here.
-    """
-    mean_s = (total.latency.mean_ms or 0.0) / 1e3
-    busy = total.throughput_inf_per_s * mean_s / batch_size
-    error = abs(busy / workers - 1)
-    passed = error <= LITTLES_LAW_TOLERANCE
-    found = f"Throughput x mean latency / batch size is {busy:.2f} busy workers of {workers}."
-    todo = (
-        "" if passed else " The workers were unequally fast or not all busy: look for a slow or shared core."
+def _checks(session: Session, seen: Seen, environments: tuple[Environment, Environment]) -> tuple[Check, ...]:
+    driven = seen.driven
+    evidence = Evidence(
+        total=driven.total,
+        batch_size=session.request.batch_size,
+        workers=session.layout.workers,
+        rounds=driven.rounds,
+        worker_rates_per_s=driven.worker_rates_per_s,
+        course=driven.course,
+        overhead=seen.overhead,
+        lock=session.harness.lock_use(session.layout.workers),
+        host=seen.host,
+        environments=environments,
+        arrivals=driven.arrivals,
     )
-    return Check(
-        name="littles_law",
-        passed=passed,
-        figure=error,
-        limit=LITTLES_LAW_TOLERANCE,
-        unit="relative error",
-        advice=found + todo,
-    )
-
-
-def _drive(request: MeasureRequest, loader: _Loader, example: tuple[torch.Tensor, ...]) -> LoadRun:
-    layout, load = loader.layout, request.load
-    cpus = [loader.backend.worker_cpus(layout.core_of_worker(w)) for w in range(layout.workers)]
-    known_cpus = [found for found in cpus if found is not None]
-    return measure(
-        loader,
-        example,
-        workers=layout.workers,
-        batches_per_worker=load.batches_per_worker,
-        warmup_batches=load.warmup_batches,
-        stop=FixedRounds(load.rounds),
-        options=LoadOptions(
-            replicas=layout.replicas,
-            cpus=known_cpus if len(known_cpus) == layout.workers else None,
-            worker_context=loader.backend.worker_context,
-            probe=_answer,
-        ),
-        on_progress=lambda progress: _tell(request, progress),
-    )
-
-
-def _answer(replica: Replica, example: tuple[Any, ...]) -> NDArray[np.float32]:
-    """The probe of the load generator: what the replica answers, as numbers of the reference's type."""
-    output: NDArray[np.float32] = replica(*example).float().numpy()
-    return output
-
-
-def _outputs(run: LoadRun) -> Outputs:
-    before = {f"replica {r} before the load": output for r, output in run.probes_before.items()}
-    return {**before, **{f"replica {r} after the load": output for r, output in run.probes_after.items()}}
-
-
-def _read_reference(bundle: Bundle) -> tuple[tuple[torch.Tensor, ...], NDArray[np.float32]]:
-    import torch
-
-    with np.load(bundle.reference) as stored:
-        example = tuple(torch.from_numpy(stored[name]) for name in models.INPUT_NAMES)
-        return example, stored[OUTPUT]
-
-
-def _check_match(request: MeasureRequest, manifest: Manifest) -> None:
-    if request.backend != manifest.ingredients.backend:
-        raise BadInput("backend", request.backend, f"{manifest.ingredients.backend}, as it was compiled for")
-    if request.batch_size != manifest.batch_size:
-        raise BadInput("batch_size", request.batch_size, f"{manifest.batch_size}, as it was compiled for")
-
-
-def _limit_threads() -> list[str]:
-    """One compute thread per worker: more would fight for the cores that the other replicas need.
-
-    The variable must be there when torch is first imported; it is what threads started later go by.
-    """
-    asked = os.environ.setdefault("OMP_NUM_THREADS", "1")
-    import torch
-
-    torch.set_num_threads(1)
-    if asked == "1":
-        return []
-    return [f"OMP_NUM_THREADS is {asked}, not 1: replicas may have fought for cores"]
-
-
-def _crowding(layout: Layout) -> list[str]:
-    if layout.replicas <= layout.cores:
-        return []
-    return [f"{layout.replicas} replicas shared {layout.cores} cores: latencies include waiting for a core"]
-
-
-def _log_layout(layout: Layout) -> None:
-    log.info("%d replicas on %d cores, %d workers", layout.replicas, layout.cores, layout.workers)
-
-
-def _tell(request: MeasureRequest, progress: LoadProgress) -> None:
-    fraction = progress.batches / progress.of_batches
-    round_number = min(request.load.rounds, int(fraction * request.load.rounds) + 1)
-    throughput = progress.batches_per_s * request.batch_size
-    emit(
-        Progress(
-            stage="measure",
-            state="running",
-            batch_size=request.batch_size,
-            fraction=fraction,
-            message=f"round {round_number} of {request.load.rounds}, {throughput:,.1f} inf/s",
-        )
-    )
+    precision = session.manifest.ingredients.precision
+    outputs = check_outputs(driven.outputs, session.reference, precision)
+    return (*outputs, *validity(evidence), *seen.watch.checks)

@@ -9,22 +9,29 @@ Drive anything callable with it::
 """
 
 from benchlib.loadgen.crew import WorkerFailed
+from benchlib.loadgen.interleaved import InterleavedLoad, measure_interleaved
 from benchlib.loadgen.job import LoadOptions
-from benchlib.loadgen.run import LoadProgress, LoadRun, measure
+from benchlib.loadgen.run import LoadRun, measure
 from benchlib.loadgen.stamps import Stamps
 from benchlib.loadgen.stop import Duration, FixedRounds, Precision
 from benchlib.loadgen.summary import LoadSummary, summarise
+from benchlib.loadgen.warmup import WarmUp
+from benchlib.loadgen.watch import Interrupted, LoadProgress
 
 __all__ = [
     "Duration",
     "FixedRounds",
+    "InterleavedLoad",
+    "Interrupted",
     "LoadOptions",
     "LoadProgress",
     "LoadRun",
     "LoadSummary",
     "Precision",
     "Stamps",
+    "WarmUp",
     "WorkerFailed",
     "measure",
+    "measure_interleaved",
     "summarise",
 ]

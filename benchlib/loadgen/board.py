@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELL_BYTES = 8
-STOP, START_NS, WARM, DONE, HEADER = 0, 1, 2, 3, 4
+STOP, START_NS, WARM, DONE, HOLD, HEADER = 0, 1, 2, 3, 4, 5
+CELLS_PER_WORKER = 5
+RING = 64
+"""Ends of calls that are remembered of each worker's warm-up; a power of two."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,21 @@ class BoardShape:
 
     @property
     def size_bytes(self) -> int:
-        """Header, four cells per worker and one row of stamps per worker."""
-        return CELL_BYTES * (HEADER + 4 * self.workers + self.workers * (self.max_batches + 1))
+        """Header, and per worker its cells, the ring of its warm-up and its row of stamps."""
+        return CELL_BYTES * (HEADER + self.workers * (CELLS_PER_WORKER + RING + self.max_batches + 1))
+
+    @property
+    def first_stamp(self) -> int:
+        """Index of the first stamp among all cells."""
+        return HEADER + self.workers * (CELLS_PER_WORKER + RING)
 
 
 class Board:
     """Cells and stamps over one shared buffer. Every cell has exactly one kind of writer.
 
-    ``stop``, ``start_ns`` and the targets are the coordinator's. ``ready``, ``warm``, ``done`` and the
-    stamps belong to their worker. The two gates are opened by whoever sees the last arrival.
+    ``stop``, ``start_ns``, ``hold`` and the targets are the coordinator's. ``ready``, ``warm``, ``done``,
+    the progress of the warm-up and the stamps belong to their worker. The two gates are opened by whoever
+    sees the last arrival; while ``hold`` is set the warm gate stays shut.
     """
 
     def __init__(self, shape: BoardShape, fd: int) -> None:
@@ -44,10 +53,13 @@ class Board:
         n = shape.workers
         self._memory = mmap.mmap(fd, shape.size_bytes)
         self.cells = memoryview(self._memory).cast("q")
-        everything = np.frombuffer(self._memory, dtype=np.int64)
-        self.header = everything[:HEADER]
-        self.ready, self.warm, self.done, self.targets = everything[HEADER : HEADER + 4 * n].reshape(4, n)
-        self.stamps: NDArray[np.int64] = everything[HEADER + 4 * n :].reshape(n, shape.max_batches + 1)
+        self._everything = everything = np.frombuffer(self._memory, dtype=np.int64)
+        self.header, own, rings, stamps = np.split(
+            everything, [HEADER, HEADER + CELLS_PER_WORKER * n, shape.first_stamp]
+        )
+        self.ready, self.warm, self.done, self.targets, self.counts = own.reshape(CELLS_PER_WORKER, n)
+        self.ends: NDArray[np.int64] = rings.reshape(n, RING)
+        self.stamps: NDArray[np.int64] = stamps.reshape(n, shape.max_batches + 1)
 
     @classmethod
     def create(cls, shape: BoardShape) -> Board:
@@ -55,33 +67,50 @@ class Board:
         fd = os.memfd_create("benchlib-board")
         os.ftruncate(fd, shape.size_bytes)
         board = cls(shape, fd)
-        board.stamps.fill(0)  # touches every page now, not while a worker is on the clock
+        board.reset()
         return board
+
+    def reset(self) -> None:
+        """Zeros, and every target as far as there is room. No worker may be at it."""
+        self._everything.fill(0)  # touches every page now, not while a worker is on the clock
+        self.targets[:] = self.shape.max_batches
 
     def target_cell(self, worker: int) -> int:
         """Index into ``cells`` of how many batches this worker still has to reach."""
         return HEADER + 3 * self.shape.workers + worker
 
+    def count_cell(self, worker: int) -> int:
+        """Index into ``cells`` of how often this worker has called its replica to warm up."""
+        return HEADER + 4 * self.shape.workers + worker
+
+    def ring(self, worker: int) -> memoryview:
+        """Where this worker writes the end of call k of its warm-up, at ``k % RING``."""
+        start = HEADER + CELLS_PER_WORKER * self.shape.workers + worker * RING
+        return self.cells[start : start + RING]
+
     def row(self, worker: int) -> memoryview:
         """This worker's stamps, as a memoryview: the cheapest thing to write an integer into."""
-        start = HEADER + 4 * self.shape.workers + worker * (self.shape.max_batches + 1)
+        start = self.shape.first_stamp + worker * (self.shape.max_batches + 1)
         return self.cells[start : start + self.shape.max_batches + 1]
 
     def addresses(self, worker: int) -> list[int]:
-        """Where the native loop finds, in this order: the two gates, everybody's two arrivals, this worker's
-        target and its stamps."""
+        """Where the native loop finds, in this order: the hold, the two gates, everybody's two arrivals, this
+        worker's target, its stamps, its count of the warm-up and the ring that goes with it."""
         places = (
+            self.header[HOLD:],
             self.header[WARM:],
             self.header[DONE:],
             self.warm,
             self.done,
             self.targets[worker:],
             self.stamps[worker],
+            self.counts[worker:],
+            self.ends[worker],
         )
         return [int(place.ctypes.data) for place in places]
 
     def arrive_warm(self, worker: int) -> None:
-        """This worker has warmed up; the last one opens the gate."""
+        """This worker has warmed up; the last one opens the gate, unless it is held shut."""
         self.warm[worker] = 1
         self.open_gates()
 
@@ -93,7 +122,7 @@ class Board:
     def open_gates(self) -> None:
         """Open what everybody has reached. The coordinator calls it too: two last arrivals at the same
         instant may each miss the other's store."""
-        if self.warm.all():
+        if self.warm.all() and not self.header[HOLD]:
             self.header[WARM] = 1
         if self.done.all():
             self.header[DONE] = 1
@@ -113,6 +142,16 @@ class Board:
     def stopped(self) -> bool:
         """True after `stop`."""
         return bool(self.header[STOP])
+
+    def warm_progress(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """How often each worker has called to warm up, and when its last such call ended (ns).
+
+        Shape (workers,) both. ``None`` where one has not called yet, or was too quick to be read.
+        """
+        counts = self.counts.copy()
+        ends = self.ends[np.arange(self.shape.workers), (counts - 1) % RING]
+        overwritten = (self.counts - counts).max() >= RING - 1
+        return None if overwritten or not counts.all() else (counts, ends)
 
     def batches_finished(self, worker: int) -> int:
         """Measured batches of this worker so far."""

@@ -14,9 +14,10 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchlib.errors import BenchError
 from benchlib.loadgen.board import Board
-from benchlib.loadgen.crew import ThreadCrew, WorkerFailed, quiet_collector
-from benchlib.loadgen.processes import ChildJob
+from benchlib.loadgen.crew import ThreadCrew, quiet_collector
+from benchlib.loadgen.processes import PARENTS_SIGNALS, ChildJob
 
 PR_SET_PDEATHSIG = 1
 
@@ -36,14 +37,17 @@ def main() -> None:
             crew.start()
             crew.join()
         connection.send(crew.failure or ({} if board.stopped else crew.probe()))
-    except WorkerFailed as failure:
+    except BenchError as failure:
         board.stop()
         connection.send(failure)
 
 
 def _die_with(parent_pid: int) -> None:
     """Leave no orphan on the device: the kernel kills this process when its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    # A handler that does nothing: what a replica starts would inherit that a signal is ignored.
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)

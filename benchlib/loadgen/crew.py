@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,15 +20,28 @@ from benchlib.loadgen.worker import Worker
 class WorkerFailed(BenchError):
     """A replica raised, or its process died: names worker and replica, and keeps the traceback's text."""
 
-    def __init__(self, worker: int, replica: int, cause: str, worker_traceback: str = "") -> None:
-        super().__init__(f"worker {worker} on replica {replica} failed: {cause}")
+    def __init__(
+        self, worker: int, replica: int, cause: str, worker_traceback: str = "", program: str = ""
+    ) -> None:
+        of = f"{program}: " if program else ""
+        super().__init__(f"{of}worker {worker} on replica {replica} failed: {cause}")
         self.worker = worker
         self.replica = replica
         self.cause = cause
         self.worker_traceback = worker_traceback
+        self.program = program
+        """Which of several programs, where they are interleaved."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return WorkerFailed, (self.worker, self.replica, self.cause, self.worker_traceback)
+        return WorkerFailed, (self.worker, self.replica, self.cause, self.worker_traceback, self.program)
+
+    def of(self, program: str) -> WorkerFailed:
+        """The same failure, of this program."""
+        return WorkerFailed(self.worker, self.replica, self.cause, self.worker_traceback, program)
+
+
+def carry_on() -> None:
+    """Nobody wishes to stop."""
 
 
 @dataclass
@@ -43,8 +56,8 @@ class ThreadCrew:
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def load(self) -> None:
-        """Load this crew's replicas, one after the other, in the calling thread.
+    def load(self, heed: Callable[[], None] = carry_on) -> None:
+        """Load this crew's replicas, one after the other, in the calling thread; ``heed`` before each.
 
         Raises:
             WorkerFailed: one could not be loaded.
@@ -53,23 +66,25 @@ class ThreadCrew:
         if self.job.options.loop == "native":
             load_extension()
         for replica in sorted({self.job.replica_of(w) for w in self.workers}):
+            heed()
             with self._blaming(replica):
                 self._replicas[replica] = self.job.load(replica)
 
-    def probe(self) -> dict[int, Any]:
-        """Each replica's answer to the job's probe."""
+    def probe(self, heed: Callable[[], None] = carry_on) -> dict[int, Any]:
+        """Each replica's answer to the job's probe; ``heed`` before each."""
         probe = self.job.options.probe
         if probe is None:
             return {}
         answers = {}
         with self.job.options.worker_context():
             for index, replica in self._replicas.items():
+                heed()
                 with self._blaming(index):
                     answers[index] = probe(replica, self.job.example)
         return answers
 
     def start(self) -> None:
-        """Start the threads; they wait for the board's start instant."""
+        """Start the threads; they wait for the board's start instant. Again after `join`, if you like."""
         for w in self.workers:
             worker = Worker(w, self._replicas[self.job.replica_of(w)], self.job, self.board, self._on_failure)
             thread = threading.Thread(target=worker.run, name=f"worker-{w}", daemon=True)
@@ -83,6 +98,7 @@ class ThreadCrew:
         """Wait until every worker has left its loop."""
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def close(self) -> None:
         """Leave no thread behind."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchlib.results import CONFIDENCE, samples_needed
+from benchlib import results
+from benchlib.loadgen.stamps import Stamps, slice_medians_ms, slice_throughputs, worker_rates_per_s
+from benchlib.results import CONFIDENCE, PERCENTILES, samples_needed
 
 # Student's t for a two-sided 95 % interval by degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2).
 _T_95 = (
@@ -16,6 +18,8 @@ _T_95 = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 _T_95_BEYOND = 1.960
+
+_MOST_CORRELATED = 0.95
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,65 @@ def _binomial_near_its_mode(n: int, p: float) -> tuple[NDArray[np.int64], NDArra
 
 
 def mean_interval(values: NDArray[np.float64]) -> Interval | None:
-    """The mean of one value per round with its Student interval, or ``None`` for a single round.
+    """The mean of one value per slice with its Student interval, or ``None`` for a single slice.
 
-    Rounds serve as batches of the method of batch means (Law, Simulation Modeling and Analysis, 5th ed.,
-    9.5.3): samples inside a round may depend on each other as they like, only whole rounds are compared.
+    Slices serve as batches of the method of batch means (Law, Simulation Modeling and Analysis, 5th ed.,
+    9.5.3): samples inside a slice may depend on each other as they like, only whole slices are compared.
+    Neighbouring slices that resemble each other count as fewer: n of them, of an autoregressive series with
+    lag-1 correlation r, tell as much about the mean as n (1 - r) / (1 + r) independent ones (Bayley and
+    Hammersley, The "effective" number of independent observations in an autocorrelated time series, J. R.
+    Stat. Soc. Suppl. 8, 1946). That number stands for n in the variance and in the degrees of freedom.
     """
     n = values.size
     if n < 2:
         return None
-    t = _T_95[n - 2] if n - 2 < len(_T_95) else _T_95_BEYOND
-    mean, half = float(values.mean()), float(t * values.std(ddof=1) / math.sqrt(n))
+    independent = n / _inflation(values)
+    freedom = max(1, int(independent) - 1)
+    t = _T_95[freedom - 1] if freedom <= len(_T_95) else _T_95_BEYOND
+    mean, half = float(values.mean()), t * float(values.std(ddof=1)) / math.sqrt(independent)
     return Interval(mean, mean - half, mean + half)
+
+
+def _inflation(values: NDArray[np.float64]) -> float:
+    """(1 + r) / (1 - r) for a positive correlation r of neighbours, else 1.
+
+    The usual estimate of r is too low by (1 + 4 r) / n (Marriott and Pope, Bias in the estimation of
+    autocorrelations, Biometrika 41, 1954); that is put back.
+    """
+    deviations = values - values.mean()
+    squares = float(deviations @ deviations)
+    if values.size < 4 or squares == 0:  # three values tell nothing of their order
+        return 1.0
+    r = float(deviations[1:] @ deviations[:-1]) / squares
+    r = min(max(r + (1 + 4 * r) / values.size, 0.0), _MOST_CORRELATED)
+    return (1 + r) / (1 - r)
+
+
+def throughput_estimate(stamps: Stamps) -> Interval | None:
+    """Batches per second of all workers with limits from the spread of the slices; ``None`` for one slice."""
+    spread = mean_interval(slice_throughputs(stamps))
+    if spread is None:
+        return None
+    value, half = float(worker_rates_per_s(stamps).sum()), (spread.high - spread.low) / 2
+    return Interval(value, value - half, value + half)
+
+
+def median_estimate(stamps: Stamps) -> Interval | None:
+    """The mean of the slices' median latencies, ms; ``None`` for one slice."""
+    return mean_interval(slice_medians_ms(stamps))
+
+
+def throughput_interval(stamps: Stamps, batch_size: int) -> results.Interval | None:
+    """Limits of the throughput, inferences per second; ``None`` where there is only one batch per worker."""
+    estimate = throughput_estimate(stamps)
+    if estimate is None:
+        return None
+    return results.Interval(low=max(estimate.low, 0.0) * batch_size, high=estimate.high * batch_size)
+
+
+def latency_intervals(stamps: Stamps) -> results.LatencyIntervals:
+    """Limits of each percentile from the samples of all rounds, ms; see `percentile_interval`."""
+    ascending_ms = np.sort(stamps.latencies_ns, axis=None) / 1e6
+    found = {name: percentile_interval(ascending_ms, percent) for name, percent in PERCENTILES.items()}
+    limits = {name: i and results.Interval(low=i.low, high=i.high) for name, i in found.items()}
+    return results.LatencyIntervals(**limits)

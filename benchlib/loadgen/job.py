@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from benchlib.loadgen.worker import Worker
 
 Replica = Callable[..., Any]
 """A loaded copy of the model: called with the example inputs."""
@@ -40,6 +43,8 @@ class LoadJob:
     workers: int
     warmup_batches: int
     options: LoadOptions = field(default_factory=LoadOptions)
+    loop_body: Callable[[Worker], None] | None = None
+    """What each worker does after the start instant; ``None``: the closed loop. Picklable for processes."""
 
     @property
     def replicas(self) -> int:

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -47,14 +48,14 @@ void arrive(int64_t* arrivals, int64_t workers, int64_t worker, int64_t* gate) {
 
 // Everything after the start instant: warm up, measure, keep busy. Returns when the done gate is open.
 void run_worker(py::object replica, std::vector<at::Tensor> example, std::vector<int64_t> addresses,
-                int64_t workers, int64_t worker, int64_t warmup_batches) {
+                int64_t workers, int64_t worker, int64_t warmup_batches, int64_t ring) {
   auto module = torch::jit::as_module(replica);
   if (!module) throw std::invalid_argument("the native loop drives TorchScript modules only");
   auto forward = module->get_method("forward");
   std::vector<int64_t*> at_;
   for (auto address : addresses) at_.push_back(reinterpret_cast<int64_t*>(address));
-  int64_t *warm_gate = at_[0], *done_gate = at_[1], *warm = at_[2], *done = at_[3], *target = at_[4],
-          *stamps = at_[5];
+  int64_t *hold = at_[0], *warm_gate = at_[1], *done_gate = at_[2], *warm = at_[3], *done = at_[4],
+          *target = at_[5], *stamps = at_[6], *count = at_[7], *ends = at_[8];
 
   py::gil_scoped_release no_gil;
   c10::InferenceMode inference_mode;
@@ -64,9 +65,17 @@ void run_worker(py::object replica, std::vector<at::Tensor> example, std::vector
     forward(std::move(stack));
   };
 
-  for (int64_t i = 0; i < warmup_batches && !read(warm_gate); ++i) call();
-  arrive(warm, workers, worker, warm_gate);
-  while (!read(warm_gate)) call();
+  for (int64_t called = 0; !read(warm_gate);) {
+    call();
+    write(ends + called % ring, now_ns());
+    write(count, ++called);
+    if (called != warmup_batches) continue;
+    if (read(hold)) {
+      write(warm + worker, 1);  // the coordinator opens the gate
+    } else {
+      arrive(warm, workers, worker, warm_gate);
+    }
+  }
 
   int64_t k = 0;
   write(stamps, now_ns());
@@ -89,10 +98,62 @@ at::Tensor idle(const at::Tensor& inputs, int64_t duration_ns) {
   return inputs;
 }
 
+// The open loop of serving.py: serve leg after leg of scheduled arrivals. Returns when the legs are over.
+void run_open_loop_worker(py::object replica, std::vector<at::Tensor> example, std::vector<int64_t> addresses,
+                          int64_t workers, int64_t worker, int64_t warmup_batches) {
+  auto module = torch::jit::as_module(replica);
+  if (!module) throw std::invalid_argument("the native loop drives TorchScript modules only");
+  auto forward = module->get_method("forward");
+  std::vector<int64_t*> at_;
+  for (auto address : addresses) at_.push_back(reinterpret_cast<int64_t*>(address));
+  int64_t *stop = at_[0], *warm_gate = at_[1], *done_gate = at_[2], *warm = at_[3], *done = at_[4],
+          *next = at_[5], *current_leg = at_[6], *arrivals = at_[7], *left = at_[8], *scheduled = at_[9],
+          *start = at_[10], *end = at_[11], *by = at_[12];
+  constexpr int64_t over = -1, leg_poll_ns = 1'000'000, longest_nap_ns = 50'000'000;
+
+  py::gil_scoped_release no_gil;
+  c10::InferenceMode inference_mode;
+  std::vector<c10::IValue> inputs(example.begin(), example.end());
+  auto call = [&] {
+    std::vector<c10::IValue> stack(inputs);
+    forward(std::move(stack));
+  };
+  auto sleep_until = [](int64_t ns) {
+    const timespec until{ns / 1'000'000'000, ns % 1'000'000'000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+  };
+
+  for (int64_t i = 0; i < warmup_batches && !read(warm_gate); ++i) call();
+  arrive(warm, workers, worker, warm_gate);
+  while (!read(warm_gate)) call();
+
+  for (int64_t leg = 0; !read(stop);) {
+    write(left, leg);
+    while (read(current_leg) == leg && !read(stop)) sleep_until(now_ns() + leg_poll_ns);
+    leg = reinterpret_cast<const Cell*>(current_leg)->load(std::memory_order_acquire);
+    if (leg == over) break;
+    while (!read(stop)) {
+      const int64_t i = reinterpret_cast<Cell*>(next)->fetch_add(1);
+      if (i >= *arrivals) break;
+      int64_t now = now_ns();
+      for (; now < scheduled[i] && !read(stop); now = now_ns()) {
+        sleep_until(std::min(scheduled[i], now + longest_nap_ns));
+      }
+      if (read(stop)) break;
+      write(by + i, worker);
+      write(start + i, now);
+      call();
+      write(end + i, now_ns());
+    }
+  }
+  arrive(done, workers, worker, done_gate);
+}
+
 TORCH_LIBRARY(benchlib, m) {
   m.def("idle(Tensor(a) inputs, int duration_ns) -> Tensor(a)", &idle);
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("run_worker", &run_worker, "Drive one TorchScript replica without holding the interpreter's lock.");
+  m.def("run_open_loop_worker", &run_open_loop_worker, "The same for scheduled arrivals.");
 }

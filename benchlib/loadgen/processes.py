@@ -11,15 +11,35 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchlib.errors import BenchError
 from benchlib.loadgen.board import DONE, Board, BoardShape
-from benchlib.loadgen.crew import WorkerFailed
+from benchlib.loadgen.crew import WorkerFailed, carry_on
 from benchlib.loadgen.job import LoadJob
+from benchlib.loadgen.native import load_extension
+
+HEED_INTERVAL_S = 0.1
+LEAVE_S = 10
+"""For all children together, from the word to stop until they are killed."""
+
+PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What they mean is for the parent to decide, also when they reach the whole group."""
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """A child that starts in this block gets the parent's signals once it can deal with them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)
@@ -42,17 +62,30 @@ class ProcessCrew:
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _connections: list[Connection[Any, Any]] = field(default_factory=list)
 
-    def load(self) -> None:
-        """Start every child; each loads its own replicas."""
+    def load(self, heed: Callable[[], None] = carry_on) -> None:
+        """Start every child; each loads its own replicas, so that it is `probe` that waits for them.
+
+        Raises:
+            NativeUnavailable: the native loop was asked for and cannot be built here.
+        """
+        if self.job.options.loop == "native":
+            load_extension()  # once for all children, which find it built
         for process in range(self.job.options.processes):
+            heed()
             self._spawn(process)
 
-    def probe(self) -> dict[int, Any]:
-        """Wait for every child's answers of its current phase."""
+    def probe(self, heed: Callable[[], None] = carry_on) -> dict[int, Any]:
+        """Wait for every child's answers of its current phase; ``heed`` is called meanwhile.
+
+        Raises:
+            WorkerFailed: a replica could not be loaded or called, or its process died.
+        """
         answers: dict[int, Any] = {}
-        for process in range(len(self._children)):
+        for process, connection in enumerate(self._connections):
+            while not connection.poll(HEED_INTERVAL_S):
+                heed()
             message = self._receive(process)
-            if isinstance(message, WorkerFailed):
+            if isinstance(message, BenchError):
                 raise message
             answers.update(message)
         return answers
@@ -74,9 +107,10 @@ class ProcessCrew:
 
     def close(self) -> None:
         """End the children: those that still live after a stop are killed."""
+        deadline_s = time.monotonic() + LEAVE_S
         for child, connection in zip(self._children, self._connections, strict=True):
             try:
-                child.wait(timeout=10)
+                child.wait(timeout=max(0.0, deadline_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -85,9 +119,13 @@ class ProcessCrew:
     def _spawn(self, process: int) -> None:
         ours, theirs = os.pipe()
         command = [sys.executable, "-m", "benchlib.loadgen.child", str(self.board.fd), str(theirs)]
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, pass_fds=(self.board.fd, theirs), env=self._environment(process)
-        )
+        with _held_back():
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                pass_fds=(self.board.fd, theirs),
+                env=self._environment(process),
+            )
         os.close(theirs)
         self._children.append(child)
         self._connections.append(Connection(ours, writable=False))

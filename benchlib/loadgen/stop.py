@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from benchlib.loadgen.intervals import mean_interval
-from benchlib.loadgen.stamps import Stamps, round_medians_ms, round_throughputs
+from benchlib.loadgen.intervals import Interval, median_estimate, throughput_estimate
+from benchlib.loadgen.stamps import Stamps
+
+MOST_STAMPS_BYTES: Final = 256 * 2**20
+STAMP_BYTES: Final = 8
 
 
 class StopRule(Protocol):
@@ -35,27 +39,45 @@ class FixedRounds:
 
 @dataclass(frozen=True)
 class Duration:
-    """At least so many seconds of measured time."""
+    """At least so many seconds of measured time, in at least so many rounds."""
 
     duration_s: float
+    min_rounds: int = 1
     max_rounds: int = 10_000
 
     def enough(self, so_far: Stamps) -> bool:
-        """True when the slowest worker has measured for the asked time."""
-        return bool((so_far.ns[:, -1] - so_far.ns[:, 0]).min() >= self.duration_s * 1e9)
+        """True when every worker has measured for the asked time."""
+        return so_far.rounds >= self.min_rounds and so_far.measured_s >= self.duration_s
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Until the 95 % intervals of throughput and P50 over the rounds are narrow enough."""
+    """Until the 95 % intervals of throughput and P50 over the slices are narrow enough."""
 
     relative_half_width: float = 0.005
     min_rounds: int = 5
     max_rounds: int = 200
+    max_duration_s: float = math.inf
+    """Of measured time: then it is enough, however wide the intervals are."""
 
     def enough(self, so_far: Stamps) -> bool:
-        """True when both relative half-widths are at or below the target."""
+        """True when both relative half-widths are at or below the target, or the time is over."""
         if so_far.rounds < self.min_rounds:
             return False
-        intervals = (mean_interval(round_throughputs(so_far)), mean_interval(round_medians_ms(so_far)))
-        return all(i is not None and i.relative_half_width <= self.relative_half_width for i in intervals)
+        if so_far.measured_s >= self.max_duration_s:
+            return True
+        return self._met(throughput_estimate(so_far)) and self._met(median_estimate(so_far))
+
+    def _met(self, estimate: Interval | None) -> bool:
+        return estimate is not None and estimate.relative_half_width <= self.relative_half_width
+
+
+def affordable_rounds(stop: StopRule, batches_per_round: int) -> int:
+    """The rule's rounds, but no more than `MOST_STAMPS_BYTES` hold; a fixed number is kept as it was asked.
+
+    A rule with an open end asks for far more rounds than it mostly needs. ``batches_per_round`` is of all
+    workers.
+    """
+    if isinstance(stop, FixedRounds):
+        return stop.max_rounds
+    return min(stop.max_rounds, max(1, MOST_STAMPS_BYTES // (batches_per_round * STAMP_BYTES)))

@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchlib.loadgen.histogram import latency_histogram
+from benchlib.loadgen.intervals import latency_intervals, throughput_interval
 from benchlib.loadgen.stamps import Stamps, worker_rates_per_s
-from benchlib.results import LatencyHistogram, LatencySummary, Round, samples_needed
+from benchlib.results import (
+    Interval,
+    LatencyHistogram,
+    LatencyIntervals,
+    LatencySummary,
+    Round,
+    samples_needed,
+)
 
 NS_PER_MS = 1e6
 
@@ -25,6 +33,10 @@ class LoadSummary:
     """Each worker's own rate, in the order of the workers."""
     histogram: LatencyHistogram
     """Of all rounds."""
+    throughput_interval: Interval | None
+    """Of the total, inf/s; ``None`` for a single batch per worker."""
+    latency_intervals: LatencyIntervals
+    """Of the total's percentiles, ms."""
 
 
 def summarise(stamps: Stamps, batch_size: int) -> LoadSummary:
@@ -33,12 +45,14 @@ def summarise(stamps: Stamps, batch_size: int) -> LoadSummary:
         total=_figures(0, stamps, batch_size),
         rounds=tuple(_figures(r, stamps.round(r), batch_size) for r in range(stamps.rounds)),
         worker_batches_per_s=tuple(float(rate) for rate in worker_rates_per_s(stamps)),
-        histogram=latency_histogram(np.diff(stamps.ns)),
+        histogram=latency_histogram(stamps.latencies_ns),
+        throughput_interval=throughput_interval(stamps, batch_size),
+        latency_intervals=latency_intervals(stamps),
     )
 
 
 def _figures(index: int, stamps: Stamps, batch_size: int) -> Round:
-    latencies_ns = np.diff(stamps.ns)
+    latencies_ns = stamps.latencies_ns
     inferences = latencies_ns.size * batch_size
     throughput_inf_per_s = float(worker_rates_per_s(stamps).sum()) * batch_size
     return Round(

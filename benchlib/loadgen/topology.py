@@ -51,6 +51,8 @@ class Topology:
     processes: int
     why: str
     """One sentence with the figures that decided."""
+    cost: CallCost | None = None
+    """Of one call alone; ``None``: not measured."""
 
     def apply(self, options: LoadOptions) -> LoadOptions:
         """These options with this topology."""
@@ -90,7 +92,8 @@ def decide(cost: CallCost, workers: int, replicas: int, cpus: int, obstacle: str
     """
     call = f"a call takes {cost.service_ns / 1e6:.3f} ms, {cost.cpu_ns / 1e3:.0f} us of it CPU"
     if obstacle is None:
-        return Topology("native", 1, f"C++ loop without the interpreter's lock: TorchScript replicas; {call}")
+        why = f"C++ loop without the interpreter's lock: TorchScript replicas; {call}"
+        return Topology("native", 1, why, cost)
     share = cost.lock_share(workers)
     wanted = max(1, math.ceil(share / FREE_LOCK_SHARE))
     processes = min(wanted, cpus, replicas)
@@ -98,7 +101,7 @@ def decide(cost: CallCost, workers: int, replicas: int, cpus: int, obstacle: str
     spread = f"Python threads in {processes} process{'es' * (processes > 1)}"
     if processes < wanted:
         spread += f" ({wanted} wanted, but there are {cpus} CPUs and {replicas} replicas)"
-    return Topology("python", processes, f"{spread}: {call}, {held}; no C++ loop: {obstacle}")
+    return Topology("python", processes, f"{spread}: {call}, {held}; no C++ loop: {obstacle}", cost)
 
 
 def calibrate(load: Callable[[int], Replica], example: tuple[Any, ...], options: LoadOptions) -> CallCost:

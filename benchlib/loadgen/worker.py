@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchlib.loadgen.board import DONE, START_NS, WARM, Board
+from benchlib.loadgen.board import DONE, RING, START_NS, WARM, Board
 from benchlib.loadgen.job import LoadJob, Replica
 from benchlib.loadgen.native import load_extension
 
@@ -33,7 +33,9 @@ class Worker:
                 os.sched_setaffinity(threading.get_native_id(), self.job.options.cpus[self.index])
             with self.job.options.worker_context():
                 self._wait_for_start()
-                if self.job.options.loop == "native":
+                if self.job.loop_body is not None:
+                    self.job.loop_body(self)
+                elif self.job.options.loop == "native":
                     self._run_native()
                 else:
                     self._run_python()
@@ -54,6 +56,7 @@ class Worker:
             self.job.workers,
             self.index,
             self.job.warmup_batches,
+            RING,
         )
 
     def _run_python(self) -> None:
@@ -63,13 +66,16 @@ class Worker:
 
     def _warm_up(self) -> None:
         replica, example, cells = self.replica, self.job.example, self.board.cells
-        for _ in range(self.job.warmup_batches):
-            if self.board.stopped:
-                return
-            replica(*example)
-        self.board.arrive_warm(self.index)
+        ends, count = self.board.ring(self.index), self.board.count_cell(self.index)
+        clock: Callable[[], Any] = time.perf_counter_ns
+        k = 0
         while not cells[WARM]:
             replica(*example)
+            ends[k % RING] = clock()
+            k += 1
+            cells[count] = k  # after its end, which the coordinator then looks up
+            if k == self.job.warmup_batches:
+                self.board.arrive_warm(self.index)
 
     def _measure(self) -> None:
         # One clock reading per call: the end of a call is the start of the next, so that a worker's

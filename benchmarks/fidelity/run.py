@@ -36,7 +36,7 @@ from benchmarks.fidelity.tutorial import run_tutorial_loop
 
 OURS, TUTORIAL = "benchlib", "tutorial loop"
 ROUNDS, QUICK_ROUNDS = 7, 2
-QUICK_SHARE, QUICK_MIN_BATCHES = 0.2, 100
+QUICK_SHARE, QUICK_MIN_BATCHES = 0.2, 200
 
 Peer = Callable[[Case], Figures]
 T = TypeVar("T")

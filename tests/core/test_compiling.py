@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -40,6 +41,77 @@ def test_a_compiled_program_comes_with_inputs_and_the_reference_output(
         assert stored["input_ids"].shape == stored["token_type_ids"].shape == (2, 16)
         assert stored["output"].dtype == np.float32
         assert stored["output"].shape == (2, 2)
+
+
+def test_an_encoder_with_two_inputs_is_compiled_and_measured(
+    bench: Bench, compiled: tuple[Bench, dict[str, Any]]
+) -> None:
+    model = {"name": "config:bert-tiny", "sequence_length": 16, "head": "encoder", "inputs": "zeros_int32"}
+    done, result = bench.compile(model=model)
+    assert done.returncode == 0, done.stderr
+    assert result["artifact"]["key"] != compiled[1]["artifact"]["key"]
+    (upload,) = (bench.store / result["artifact"]["key"]).iterdir()
+    with np.load(upload / "reference.npz") as stored:
+        assert sorted(stored.files) == ["attention_mask", "input_ids", "output"]
+        assert stored["input_ids"].dtype == np.int32
+        assert stored["output"].shape == (2, 16, 128)
+    done, measured = bench.run("measure", bench.measure_request(result))
+    assert done.returncode == 0, done.stderr
+    outputs = {check["name"]: check["passed"] for check in measured["checks"]}
+    assert outputs["outputs_match_reference"]
+    assert outputs["outputs_finite"]
+
+
+BROKEN = """
+import torch
+from pathlib import Path
+from benchlib import models
+from benchlib.core.compiling import compile_program
+from benchlib.errors import BenchError
+from benchlib.spec import CompileRequest, ModelSpec
+
+plain = models.load
+def load(spec, batch_size):
+    loaded = plain(spec, batch_size)
+    loaded.module.model.classifier.weight.data.fill_(float("nan"))
+    return loaded
+models.load = load
+request = CompileRequest(model=ModelSpec(name="config:bert-tiny", sequence_length=16), batch_size=1,
+                         artifact_url="file://{store}")
+try:
+    compile_program(request)
+except BenchError as error:
+    facts = str(error)
+"""
+
+
+def test_a_model_that_answers_with_nan_by_itself_is_no_reference(tmp_path: Path) -> None:
+    said = dataplane.facts(BROKEN.replace("{store}", str(tmp_path)))
+    assert "own fp32 output on the CPU holds NaN" in said
+    assert list(tmp_path.rglob("*.pt")) == []
+
+
+NOTING = """
+from benchlib.backends.base import CompileNotes
+from benchlib.backends.cpu import CpuBackend
+
+class Offered(CpuBackend):
+    name = "noting"
+
+    def compile_notes(self):
+        return CompileNotes(("-O2",), ("the log shows nothing",))
+"""
+
+
+def test_what_a_backend_notes_of_a_program_stays_with_it(bench: Bench) -> None:
+    plugins = bench.folder / "plugins"
+    plugins.mkdir()
+    bench.env = dataplane.environment(dataplane.install_backend(plugins, "noting", NOTING))
+    for hit in (False, True):
+        _, result = bench.compile(backend="noting")
+        assert (result["cache_hit"], result["warnings"]) == (hit, ["the log shows nothing"])
+    (manifest,) = bench.store.rglob("manifest.json")
+    assert json.loads(manifest.read_text())["applied_flags"] == ["-O2"]
 
 
 def test_a_known_program_is_found_without_torch(

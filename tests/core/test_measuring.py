@@ -3,30 +3,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchlib.core.measuring import Layout, littles_law
+from benchlib.core.layout import Layout
 from benchlib.errors import BenchError
-from benchlib.progress import MARK, parse
-from benchlib.results import LatencySummary, Measurement, Round
+from benchlib.progress import Progress, parse
+from benchlib.results import Measurement
 from benchlib.spec import LoadSpec
 from tests import dataplane
 from tests.core.conftest import Bench
-
-
-def total(throughput_inf_per_s: float, mean_ms: float) -> Round:
-    latency = LatencySummary(samples=100, mean_ms=mean_ms)
-    return Round(
-        index=0,
-        batches=100,
-        inferences=400,
-        duration_s=400 / throughput_inf_per_s,
-        throughput_inf_per_s=throughput_inf_per_s,
-        latency=latency,
-    )
 
 
 @pytest.mark.parametrize(
@@ -57,23 +46,6 @@ def test_replicas_and_workers_are_dealt_out_evenly() -> None:
     assert [Layout(2, 1, 3).core_of_worker(w) for w in range(3)] == [0, 0, 0]
 
 
-def test_littles_law_holds_for_a_sound_measurement() -> None:
-    # 12 workers, 4 inferences in 2.73 ms each
-    check = littles_law(total(12 * 4 / 2.73e-3, 2.73), batch_size=4, workers=12)
-    assert check.passed
-    assert check.figure == pytest.approx(0, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("throughput", "mean_ms"),
-    [(17582.4, 2.73e-3), (17582.4 * 11 / 12, 2.73), (17582.4, 2.73 * 1.021)],
-)
-def test_littles_law_shows_a_wrong_unit_or_a_missing_worker(throughput: float, mean_ms: float) -> None:
-    check = littles_law(total(throughput, mean_ms), batch_size=4, workers=12)
-    assert not check.passed
-    assert "of 12" in check.advice
-
-
 def measure(bench: Bench, compiled: dict[str, Any], **load: Any) -> tuple[Any, Any]:
     return bench.run("measure", bench.measure_request(compiled, **load))
 
@@ -89,9 +61,18 @@ def test_a_measurement_is_complete_valid_and_labelled(compiled: tuple[Bench, dic
     assert result.precision in ("fp32", "bf16")
     assert not result.environment.hardware
     checks = {check.name: check for check in result.checks}
-    assert set(checks) == {"outputs_match_reference", "outputs_finite", "littles_law"}
-    assert checks["outputs_match_reference"].passed
-    assert checks["outputs_finite"].passed
+    expected = {"littles_law", "worker_balance", "complete", "harness_ceiling", "environment_unchanged"}
+    assert expected <= set(checks)
+    for name in ("outputs_match_reference", "outputs_finite", "enough_samples", "complete"):
+        assert checks[name].passed, checks[name].advice
+    assert result.throughput_interval
+    assert result.throughput_interval.low < result.throughput_inf_per_s < result.throughput_interval.high
+    assert result.latency_intervals
+    assert result.latency_intervals.p50_ms
+    assert (result.latency.p99_ms, result.latency_intervals.p99_ms) == (None, None)
+    assert result.overhead
+    assert result.overhead.service_ms == result.latency.p50_ms
+    assert 0 < result.overhead.share_of_latency < 1
     steps = [step for line in done.stdout.splitlines() if (step := parse(line))]
     assert {(step.stage, step.state, step.batch_size) for step in steps} == {("measure", "running", 2)}
     assert steps[-1].fraction == 1
@@ -180,17 +161,128 @@ def test_faults_of_one_replica_reach_the_result(faulty: Bench) -> None:
 
 
 @pytest.mark.dataplane
-def test_being_told_to_stop_ends_a_measurement_without_a_result(
+@pytest.mark.parametrize("mode", ["thread", "process", "native"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_being_told_to_stop_keeps_the_finished_rounds(
+    compiled: tuple[Bench, dict[str, Any]], tmp_path: Path, mode: str, number: signal.Signals, status: int
+) -> None:
+    bench, made = compiled
+    request = bench.write(bench.measure_request(made, rounds=1000, worker_mode=mode))
+    process = stopped(bench, request, tmp_path, number, once=lambda step: (step.fraction or 0) > 1 / 1000)
+    assert process.returncode == status
+    result = Measurement.model_validate_json((tmp_path / "result.json").read_bytes())
+    assert 1 <= len(result.rounds) < 1000
+    assert not result.valid
+    assert not next(check for check in result.checks if check.name == "complete").passed
+    assert list(tmp_path.glob("bench-*")) == []
+
+
+@pytest.mark.dataplane
+def test_being_told_to_stop_before_the_first_round_leaves_no_result(
     compiled: tuple[Bench, dict[str, Any]], tmp_path: Path
 ) -> None:
     bench, made = compiled
-    request, result = bench.write(bench.measure_request(made, rounds=1000)), tmp_path / "result.json"
+    request = bench.write(bench.measure_request(made, batches_per_worker=10**6))
+    process = stopped(bench, request, tmp_path, signal.SIGTERM, once=lambda _step: True)
+    assert process.returncode == 143
+    assert not (tmp_path / "result.json").exists()
+    assert list(tmp_path.glob("bench-*")) == []
+
+
+def stopped(
+    bench: Bench, request: Path, folder: Path, number: signal.Signals, once: Callable[[Progress], bool]
+) -> subprocess.Popen[str]:
+    """The ended process of a measurement that got this signal at a certain step."""
+    result = folder / "result.json"
     command = [dataplane.PYTHON, "-m", "benchlib", "measure", str(request), "--result", str(result)]
-    env = {**bench.env, "TMPDIR": str(tmp_path)}
+    env = {**bench.env, "TMPDIR": str(folder)}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert any(line.startswith(MARK) for line in process.stdout)
-        process.send_signal(signal.SIGTERM)
-    assert process.returncode == 143
-    assert not result.exists()
-    assert list(tmp_path.glob("bench-*")) == []
+        assert any((step := parse(line)) and once(step) for line in process.stdout)
+        process.send_signal(number)
+        process.stdout.read()
+    return process
+
+
+MODES = [
+    ({"worker_mode": "thread"}, "thread", 1),
+    ({"worker_mode": "process"}, "process", 2),
+    ({"worker_mode": "native"}, "native", 1),
+]
+
+
+@pytest.mark.dataplane
+@pytest.mark.parametrize(("load", "mode", "processes"), MODES)
+def test_workers_are_what_was_asked_for(
+    compiled: tuple[Bench, dict[str, Any]], load: dict[str, Any], mode: str, processes: int
+) -> None:
+    _, raw = measure(*compiled, replicas=2, **load)
+    result = Measurement.model_validate(raw)
+    assert (result.worker_mode, result.processes, result.batches) == (mode, processes, 80)
+    assert "as asked" in result.topology
+
+
+@pytest.mark.dataplane
+def test_auto_says_what_it_chose_and_why(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    done, raw = measure(*compiled)
+    assert raw["topology"].startswith(
+        "C++ loop without the interpreter's lock: TorchScript replicas; a call takes"
+    )
+    assert f"INFO workers: {raw['topology']}" in done.stderr
+
+
+@pytest.mark.dataplane
+def test_a_single_stream_is_one_worker_on_one_replica(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    bench, made = compiled
+    _, raw = bench.run("measure", {**bench.measure_request(made), "scenario": "single_stream"})
+    assert (raw["scenario"], raw["workers"], raw["replicas"], raw["batches"]) == ("single_stream", 1, 1, 40)
+
+
+@pytest.mark.dataplane
+def test_the_stop_rules_reach_the_workers(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    _, for_a_while = measure(*compiled, stop="duration", duration_s=0.5, rounds=1)
+    assert for_a_while["duration_s"] == pytest.approx(0.5, rel=0.5)
+    assert len(for_a_while["rounds"]) > 2
+    _, precise = measure(*compiled, stop="precision", relative_half_width=0.5, duration_s=60)
+    interval = precise["throughput_interval"]
+    assert (interval["high"] - interval["low"]) / 2 / precise["throughput_inf_per_s"] <= 0.5
+
+
+@pytest.mark.dataplane
+def test_a_server_is_measured_from_the_scheduled_arrival(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    bench, made = compiled
+    load = {"target_batches_per_s": 50.0, "arrival_seed": 7}
+    request = {**bench.measure_request(made, **load), "scenario": "server"}
+    done, raw = bench.run("measure", request)
+    assert done.returncode == 0, done.stderr
+    result = Measurement.model_validate(raw)
+    assert result.server
+    assert (result.server.target_batches_per_s, result.server.arrival_seed) == (50.0, 7)
+    assert (result.batches, len(result.rounds), result.server.trials) == (80, 2, ())
+    assert result.latency.mean_ms
+    assert result.server.service.mean_ms
+    assert result.latency.mean_ms > result.server.service.mean_ms
+    assert "arrivals_kept_up" in {check.name for check in result.checks}
+    assert "littles_law" not in {check.name for check in result.checks}
+
+
+@pytest.mark.dataplane
+def test_the_highest_rate_within_a_limit_is_searched(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    bench, made = compiled
+    load = {"latency_limit_ms": 1000.0, "duration_s": 2.0}
+    done, raw = bench.run("measure", {**bench.measure_request(made, **load), "scenario": "server"})
+    assert done.returncode == 0, done.stderr
+    server = Measurement.model_validate(raw).server
+    assert server
+    met = [trial.target_batches_per_s for trial in server.trials if trial.met]
+    assert server.target_batches_per_s == max(met)
+    assert raw["latency"]["p99_ms"] <= 1000.0
+
+
+@pytest.mark.dataplane
+def test_a_limit_that_no_rate_meets_is_one_sentence(compiled: tuple[Bench, dict[str, Any]]) -> None:
+    bench, made = compiled
+    load = {"latency_limit_ms": 0.001, "duration_s": 1.0}
+    done, raw = bench.run("measure", {**bench.measure_request(made, **load), "scenario": "server"})
+    assert done.returncode == 1
+    assert raw["message"].startswith("latency_limit_ms: ")

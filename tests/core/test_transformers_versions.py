@@ -43,6 +43,12 @@ def test_a_release_of_transformers_compiles_and_measures(
     outputs = {check.name: check.passed for check in Measurement.model_validate(raw).checks}
     assert outputs["outputs_match_reference"]
     assert outputs["outputs_finite"]
+    model = {"name": "config:bert-tiny", "sequence_length": 16, "head": "encoder", "inputs": "zeros_int32"}
+    done, made = bench.compile(model=model)
+    assert done.returncode == 0, done.stderr
+    done, raw = bench.run("measure", bench.measure_request(made))
+    assert done.returncode == 0, done.stderr
+    assert {check["name"]: check["passed"] for check in raw["checks"]}["outputs_match_reference"]
 
 
 @pytest.mark.timeout(600)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from benchlib.loadgen import LoadOptions, measure
 
@@ -45,6 +49,40 @@ class Dying(Sleeper):
             return replica()
 
         return dying
+
+
+@dataclass
+class VirtualTime:
+    """A clock of each thread's own that its replica alone moves: what a call takes is known exactly."""
+
+    local: threading.local = field(default_factory=threading.local)
+
+    def now_ns(self) -> int:
+        return getattr(self.local, "ns", 1)
+
+    def advance(self, by_ns: int) -> int:
+        """Let time pass in the calling thread; the new time."""
+        self.local.ns = self.now_ns() + by_ns
+        time.sleep(0)
+        return self.local.ns
+
+    @contextmanager
+    def rules(self) -> Iterator[None]:
+        """Within this block there is no other time."""
+        with patch.object(time, "perf_counter_ns", self.now_ns):
+            yield
+
+
+@dataclass(frozen=True)
+class NeverLoaded:
+    """Loading takes longer than anybody waits; a file per process tells that it has begun."""
+
+    folder: str
+
+    def __call__(self, index: int):
+        with open(f"{self.folder}/{index}", "w"):  # noqa: PTH123
+            pass
+        threading.Event().wait(600)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from benchlib.loadgen import (
     measure,
     summarise,
 )
+from benchlib.loadgen import stop as stop_rules
 
 
 class RecordingDevice:
@@ -52,8 +53,9 @@ def test_stamps_agree_with_the_devices_own_log() -> None:
         device.load, (), workers=3, batches_per_worker=20, warmup_batches=5, stop=FixedRounds(2)
     ).stamps
 
-    assert stamps.ns.shape == (3, 2 * 20 + 1)
-    for worker, row in enumerate(stamps.ns):
+    assert stamps.ns.shape == (2, 3, 20 + 1)
+    assert (stamps.ns[0, :, -1] == stamps.ns[1, :, 0]).all(), "the end of a round is the start of the next"
+    for worker, row in enumerate(np.concatenate([stamps.ns[0], stamps.ns[1, :, 1:]], axis=1)):
         ends = np.array(device.ends_of(worker))
         # Each stamp follows its own call's end and precedes the next call's end.
         first = np.searchsorted(ends, row[0])
@@ -69,8 +71,8 @@ def test_every_measured_batch_runs_beside_a_full_load() -> None:
 
     for replica in (0, 1):
         ends = device.ends_of(replica)
-        assert min(ends) <= stamps.ns[:, 0].min(), "a worker began to measure before this one was warm"
-        assert max(ends) >= stamps.ns[1, -3], "stopped while the slower one was still measuring"
+        assert min(ends) <= stamps.ns[..., 0].min(), "a worker began to measure before this one was warm"
+        assert max(ends) >= stamps.ns[0, 1, -3], "stopped while the slower one was still measuring"
 
 
 def test_rate_with_one_slow_replica_is_the_rate_while_all_were_busy() -> None:
@@ -78,11 +80,11 @@ def test_rate_with_one_slow_replica_is_the_rate_while_all_were_busy() -> None:
     stamps = measure(device.load, (), workers=4, batches_per_worker=50).stamps
     summary = summarise(stamps, batch_size=1)
 
-    begin, end = stamps.ns[:, 0].max(), stamps.ns[:, -1].min()
+    begin, end = stamps.ns[0, :, 0].max(), stamps.ns[0, :, -1].min()
     while_all_busy = sum(begin < e <= end for _r, _s, e in device.calls) / ((end - begin) * 1e-9)
     assert summary.total.throughput_inf_per_s == pytest.approx(while_all_busy, rel=0.1)
     # A fixed count over the wall clock would report about half of it.
-    wall_s = (stamps.ns[:, -1].max() - stamps.ns[:, 0].min()) * 1e-9
+    wall_s = (stamps.ns.max() - stamps.ns.min()) * 1e-9
     assert summary.total.throughput_inf_per_s > 1.4 * summary.total.batches / wall_s
 
 
@@ -175,7 +177,13 @@ def test_progress_reports_the_running_rate() -> None:
 
     assert reports[-1].batches == reports[-1].of_batches == 120
     assert reports[0].batches < 120
-    assert reports[-1].batches_per_s == pytest.approx(summarise(run.stamps, 1).total.throughput_inf_per_s)
+    summary = summarise(run.stamps, 1)
+    assert reports[-1].batches_per_s == pytest.approx(summary.total.throughput_inf_per_s)
+    assert reports[-1].measured_s == pytest.approx(run.stamps.measured_s)
+    interval = summary.throughput_interval
+    assert interval is not None
+    half_width = (interval.high - interval.low) / 2 / summary.total.throughput_inf_per_s
+    assert reports[-1].relative_half_width == pytest.approx(half_width)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +195,7 @@ def test_progress_reports_the_running_rate() -> None:
         ({"workers": 2, "stop": FixedRounds(0)}, "rounds"),
         ({"workers": 2, "batches_per_worker": 0}, "batches_per_worker"),
         ({"workers": 2, "warmup_batches": 0}, "warmup_batches"),
+        ({"workers": 2, "max_warmup_s": 0.0}, "max_warmup_s"),
     ],
 )
 def test_impossible_counts_are_refused_before_anything_is_loaded(
@@ -202,11 +211,26 @@ def test_a_run_by_duration_ends_at_the_first_round_past_it() -> None:
     device = RecordingDevice(0.001)
     stamps = measure(device.load, (), workers=2, batches_per_worker=20, stop=Duration(0.3)).stamps
 
-    measured_s = (stamps.ns[:, -1] - stamps.ns[:, 0]) * 1e-9
+    measured_s = (stamps.ns[-1, :, -1] - stamps.ns[0, :, 0]) * 1e-9
+    assert measured_s.min() == pytest.approx(stamps.measured_s)
     assert measured_s.min() >= 0.3
     assert (measured_s - stamps.rounds**-1 * measured_s).min() < 0.3, (
         "one round less would have been too short"
     )
+
+
+def test_a_run_by_duration_has_the_asked_rounds_however_short_it_is() -> None:
+    stop = Duration(1e-9, min_rounds=3, max_rounds=50)
+    stamps = measure(RecordingDevice(0.02).load, (), workers=2, batches_per_worker=3, stop=stop).stamps
+    assert 3 <= stamps.rounds < 50
+
+
+def test_where_the_memory_for_stamps_ends_the_run_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop_rules, "MOST_STAMPS_BYTES", 3 * 2 * 10 * 8)
+    run = measure(RecordingDevice().load, (), workers=2, batches_per_worker=10, stop=Duration(1e9))
+    assert run.stamps.rounds == 3
+    assert not run.satisfied
+    assert not run.interrupted
 
 
 def test_a_run_by_precision_goes_on_until_the_interval_is_narrow() -> None:
@@ -221,7 +245,7 @@ def test_a_run_by_precision_goes_on_until_the_interval_is_narrow() -> None:
 
     assert 4 < stamps.rounds < 200
     assert stop.enough(stamps)
-    assert not stop.enough(Stamps(stamps.ns[:, : 10 * 4 + 1], 4)), "four rounds would have told too little"
+    assert not stop.enough(Stamps(stamps.ns[:4])), "four rounds would have told too little"
 
 
 def test_the_probe_sees_every_replica_before_and_after() -> None:

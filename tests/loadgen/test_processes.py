@@ -30,7 +30,8 @@ def test_workers_of_one_replica_share_a_process_and_all_measure_together() -> No
     assert os.getpid() not in pids
     assert run.probes_after == run.probes_before
     ns = run.stamps.ns
-    assert ns[:, 0].max() < ns[:, -1].min(), "all were busy at once"
+    assert ns.shape == (2, 8, 50 + 1)
+    assert ns[0, :, 0].max() < ns[-1, :, -1].min(), "all were busy at once"
     assert children() == []
 
 

@@ -15,9 +15,8 @@ MS = 1_000_000
 
 def stamps_of(latencies_ms: list[list[float]], rounds: int = 1) -> Stamps:
     rows = np.array(latencies_ms) * MS
-    return Stamps(
-        np.concatenate([np.zeros((len(rows), 1)), rows.cumsum(axis=1)], axis=1).astype(np.int64), rounds
-    )
+    ns = np.concatenate([np.zeros((len(rows), 1)), rows.cumsum(axis=1)], axis=1).astype(np.int64)
+    return Stamps.contiguous(ns, rounds)
 
 
 def test_throughput_is_the_sum_of_the_workers_rates() -> None:
@@ -54,7 +53,9 @@ def test_percentiles_of_a_known_distribution() -> None:
 @pytest.mark.parametrize(
     ("samples", "p95", "p99"), [(71, False, False), (72, True, False), (368, True, True)]
 )
-def test_a_percentile_that_cannot_be_bounded_is_blank_and_says_why(samples: int, p95: bool, p99: bool) -> None:
+def test_a_percentile_that_cannot_be_bounded_is_blank_and_says_why(
+    samples: int, p95: bool, p99: bool
+) -> None:
     latency = latency_summary(np.arange(1, samples + 1) * MS)
 
     assert (latency.p95_ms is not None) == p95

@@ -20,24 +20,20 @@ import numpy as np
 import psutil
 import pytest
 
-from benchlib.loadgen import LoadOptions, WorkerFailed, measure, summarise
+from benchlib.loadgen import FixedRounds, LoadOptions, WorkerFailed, measure, summarise
 from benchlib.loadgen.board import DONE
 from benchlib.loadgen.processes import ProcessCrew
-from tests.loadgen.devices import Sleeper, no_python, send_two_process_run
+from tests.loadgen.devices import Sleeper, VirtualTime, no_python, send_two_process_run
 from tests.loadgen.test_processes import children, two_children_of, wait_for
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class VirtualTime:
-    """A clock of each thread's own that its replica alone moves: what a call takes is known exactly."""
+class TwoValued(VirtualTime):
+    """Mostly 1 ms, sometimes 8 ms; keeps its own log."""
 
-    local: threading.local = field(default_factory=threading.local)
     ends_ns: dict[int, list[int]] = field(default_factory=dict)
-
-    def now_ns(self) -> int:
-        return getattr(self.local, "ns", 1)
 
     def load(self, index: int):
         rng = np.random.default_rng(index)
@@ -45,24 +41,23 @@ class VirtualTime:
 
         def replica() -> None:
             usual = rng.random() < 0.97
-            self.local.ns = self.now_ns() + int(1e6 * (rng.normal(1, 0.02) if usual else rng.normal(8, 1)))
-            ends_ns.append(self.local.ns)
-            time.sleep(0)
+            ends_ns.append(self.advance(int(1e6 * (rng.normal(1, 0.02) if usual else rng.normal(8, 1)))))
 
         return replica
 
 
-def test_percentiles_are_those_of_the_devices_own_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = VirtualTime()
-    monkeypatch.setattr(time, "perf_counter_ns", device.now_ns)
-    stamps = measure(device.load, (), workers=3, batches_per_worker=500, warmup_batches=7).stamps
-    monkeypatch.undo()
+@pytest.mark.parametrize("stable", [False, True])
+def test_percentiles_are_those_of_the_devices_own_log(stable: bool) -> None:
+    device = TwoValued()
+    with device.rules():
+        run = measure(device.load, (), workers=3, batches_per_worker=1300, warmup_batches=7, stable=stable)
+    stamps = run.stamps
 
     measured_ns: list[int] = []
-    for row, ends_ns in zip(stamps.ns.tolist(), device.ends_ns.values(), strict=True):
+    for row, ends_ns in zip(stamps.ns[0].tolist(), device.ends_ns.values(), strict=True):
         start = ends_ns.index(row[0])
-        assert start >= 7 - 1, "the warm-up came first"
-        assert row == ends_ns[start : start + 501]
+        assert start >= 7 - 1, "the warm-up came first, and was handed over without a gap"
+        assert row == ends_ns[start : start + 1301]
         measured_ns += [end - begin for begin, end in pairwise(row)]
     latency = summarise(stamps, 1).total.latency
     percentiles_ms = [ns / 1e6 for ns in statistics.quantiles(measured_ns, n=1000, method="inclusive")]
@@ -75,6 +70,24 @@ def test_percentiles_are_those_of_the_devices_own_log(monkeypatch: pytest.Monkey
     ] == pytest.approx([percentiles_ms[i - 1] for i in (500, 900, 950, 990, 999)])
     assert latency.max_ms == max(measured_ns) / 1e6
     assert latency.mean_ms == pytest.approx(statistics.mean(measured_ns) / 1e6)
+
+
+@dataclass
+class OneAtHalfSpeed(VirtualTime):
+    """Replica 2 takes 2 ms, the others 1 ms."""
+
+    def load(self, index: int):
+        return lambda: self.advance(2_000_000 if index == 2 else 1_000_000)
+
+
+def test_one_replica_at_half_speed_costs_half_of_its_share_and_is_seen() -> None:
+    device = OneAtHalfSpeed()
+    with device.rules():
+        stamps = measure(device.load, (), workers=4, batches_per_worker=60, stop=FixedRounds(2)).stamps
+    summary = summarise(stamps, batch_size=4)
+
+    assert summary.total.throughput_inf_per_s == pytest.approx(4 * (3 * 1000 + 500))
+    assert summary.worker_batches_per_s == pytest.approx((1000, 1000, 500, 1000))
 
 
 def test_a_replica_that_dies_while_others_still_measure_fails_the_run() -> None:
@@ -180,7 +193,7 @@ def test_a_daemonic_process_can_measure_with_several_processes() -> None:
     shape, pids = ours.recv()
     daemon.join(60)
     assert daemon.exitcode == 0
-    assert shape == (4, 11)
+    assert shape == (1, 4, 11)
     assert len(set(pids)) == 2
     assert daemon.pid not in pids
 
@@ -206,7 +219,7 @@ def test_a_child_that_has_finished_is_not_taken_for_dead(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ProcessCrew, "check", late_check)
     run = measure(Sleeper(), (), workers=2, batches_per_worker=30, options=LoadOptions(processes=2))
-    assert run.stamps.ns.shape == (2, 31)
+    assert run.stamps.ns.shape == (1, 2, 31)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
