@@ -127,6 +127,14 @@ PAGES = {
     "measurement_check of a sweep": "SELECT * FROM measurement_check WHERE sweep_id = %(sweep)s",
     "measurement_round of a sweep": "SELECT * FROM measurement_round WHERE sweep_id = %(sweep)s",
     "latency_bucket of a sweep": "SELECT * FROM latency_bucket WHERE sweep_id = %(sweep)s",
+    "throughput_history with limits, a year": """SELECT night, throughput_inf_per_s, throughput_low_inf_per_s,
+        throughput_high_inf_per_s FROM throughput_history
+        WHERE series_id = %(series)s AND night > %(newest)s::date - 365 ORDER BY created_at""",
+    "measurement_harness of a sweep": "SELECT * FROM measurement_harness WHERE sweep_id = %(sweep)s",
+    "measurement_reading of a sweep": "SELECT * FROM measurement_reading WHERE sweep_id = %(sweep)s",
+    "server_history of a model, a year": """SELECT * FROM server_history
+        WHERE model = %(model)s AND night > %(newest)s::date - 365""",
+    "server_trial of a sweep": "SELECT * FROM server_trial WHERE sweep_id = %(sweep)s",
 }
 """What a page asks of each view."""
 

@@ -48,7 +48,15 @@ SELECT
     1000 AS batches_per_worker,
     8 AS warmup_batches,
     5 AS rounds,
-    'auto' AS interpreter
+    'auto' AS interpreter,
+    'classification' AS head,
+    'text' AS inputs,
+    'auto' AS worker_mode,
+    'stable' AS warmup,
+    'rounds' AS stop,
+    60 AS duration_s,
+    0.005 AS relative_half_width,
+    0 AS arrival_seed
 FROM generate_series(0, :nights - 1) AS night (number)
 CROSS JOIN generate_series(0, 20 * :times - 1) AS fleet (number)
 
@@ -148,7 +156,31 @@ SELECT
     CASE WHEN measured THEN (SELECT array_agg(bucket) FROM generate_series(100, 159) AS bucket) END
         AS latency_buckets,
     CASE WHEN measured THEN (SELECT array_agg(bucket) FROM generate_series(100, 159) AS bucket) END
-        AS latency_bucket_batches
+        AS latency_bucket_batches,
+    CASE WHEN measured THEN 1 END AS processes,
+    CASE WHEN measured THEN 'Python threads of one process: calls are long enough' END AS topology,
+    CASE WHEN measured THEN 0.998 * throughput END AS throughput_low_inf_per_s,
+    CASE WHEN measured THEN 1.002 * throughput END AS throughput_high_inf_per_s,
+    CASE WHEN measured THEN 0.989 * mean_ms END AS p50_low_ms,
+    CASE WHEN measured THEN 0.991 * mean_ms END AS p50_high_ms,
+    CASE WHEN measured THEN 1.009 * mean_ms END AS p90_low_ms,
+    CASE WHEN measured THEN 1.011 * mean_ms END AS p90_high_ms,
+    CASE WHEN measured THEN 1.018 * mean_ms END AS p95_low_ms,
+    CASE WHEN measured THEN 1.022 * mean_ms END AS p95_high_ms,
+    CASE WHEN measured THEN 1.030 * mean_ms END AS p99_low_ms,
+    CASE WHEN measured THEN 1.070 * mean_ms END AS p99_high_ms,
+    CASE WHEN measured THEN 1.080 * mean_ms END AS p99_9_low_ms,
+    CASE WHEN measured THEN 1.200 * mean_ms END AS p99_9_high_ms,
+    CASE WHEN measured THEN 15000 * (1 + (batch_size = 1 AND night % 10 = 0)::integer) END AS overhead_ns_per_call,
+    CASE WHEN measured THEN mean_ms END AS overhead_service_ms,
+    CASE WHEN measured THEN replicas / mean_ms * 1000 END AS ideal_batches_per_s,
+    CASE WHEN measured THEN 0.99 * replicas / mean_ms * 1000 END AS ceiling_batches_per_s,
+    CASE WHEN measured THEN (
+        SELECT jsonb_agg(jsonb_build_object(
+            'name', 'core_utilisation', 'value', 0.95 + 0.001 * core, 'unit', 'ratio', 'core', core
+        ))
+        FROM generate_series(0, replicas - 1) AS core
+    ) END AS telemetry
 FROM told
 
 -- table: round

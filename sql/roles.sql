@@ -40,12 +40,16 @@ GRANT SELECT ON
     latency_bucket,
     latency_history,
     measurement_check,
+    measurement_harness,
+    measurement_reading,
     measurement_round,
     open_changes,
     peak,
     price_period,
     sdk_comparison,
     series_list,
+    server_history,
+    server_trial,
     throughput_history,
     valid_measurement
 TO bench_reader, bench_writer;

@@ -2040,4 +2040,1432 @@ CREATE TRIGGER require_valid_sweeps BEFORE INSERT OR UPDATE ON baseline FOR EACH
 
 UPDATE bench_alembic_version SET version_num='0003' WHERE bench_alembic_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+ALTER TABLE sweep ADD COLUMN head TEXT DEFAULT 'classification' NOT NULL;
+
+COMMENT ON COLUMN sweep.head IS 'What the network ends in: classification, or encoder for none';
+
+ALTER TABLE sweep ALTER COLUMN head DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN inputs TEXT DEFAULT 'text' NOT NULL;
+
+COMMENT ON COLUMN sweep.inputs IS 'What it is called with: text, or zeros_int32';
+
+ALTER TABLE sweep ALTER COLUMN inputs DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN model_variant TEXT GENERATED ALWAYS AS (nullif(btrim(coalesce(nullif(head, 'classification'), '') || ' ' || coalesce(nullif(inputs, 'text'), '')), '')) STORED;
+
+COMMENT ON COLUMN sweep.model_variant IS 'Head and inputs where they are others than classification of text; NULL: they are those';
+
+ALTER TABLE sweep ADD COLUMN worker_mode TEXT DEFAULT 'thread' NOT NULL;
+
+COMMENT ON COLUMN sweep.worker_mode IS 'Asked kind of worker; auto leaves it to a calibration';
+
+ALTER TABLE sweep ALTER COLUMN worker_mode DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN warmup TEXT DEFAULT 'fixed' NOT NULL;
+
+COMMENT ON COLUMN sweep.warmup IS 'fixed: warmup_batches and no more; stable: until it settled';
+
+ALTER TABLE sweep ALTER COLUMN warmup DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN stop TEXT DEFAULT 'rounds' NOT NULL;
+
+COMMENT ON COLUMN sweep.stop IS 'What ends the measuring: rounds, duration or precision';
+
+ALTER TABLE sweep ALTER COLUMN stop DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN duration_s DOUBLE PRECISION DEFAULT '60' NOT NULL;
+
+COMMENT ON COLUMN sweep.duration_s IS 'Asked measured time, or the longest for stop precision, s';
+
+ALTER TABLE sweep ALTER COLUMN duration_s DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN relative_half_width DOUBLE PRECISION DEFAULT '0.005' NOT NULL;
+
+COMMENT ON COLUMN sweep.relative_half_width IS 'Asked half of the 95 percent interval over its value, for stop precision';
+
+ALTER TABLE sweep ALTER COLUMN relative_half_width DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN target_batches_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN sweep.target_batches_per_s IS 'server: asked mean rate of the arrivals; NULL: search the highest that meets the limit';
+
+ALTER TABLE sweep ALTER COLUMN target_batches_per_s DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN latency_limit_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN sweep.latency_limit_ms IS 'Highest acceptable P99, ms; NULL: none';
+
+ALTER TABLE sweep ALTER COLUMN latency_limit_ms DROP DEFAULT;
+
+ALTER TABLE sweep ADD COLUMN arrival_seed BIGINT DEFAULT '0' NOT NULL;
+
+COMMENT ON COLUMN sweep.arrival_seed IS 'server: asked seed of the random arrivals';
+
+ALTER TABLE sweep ALTER COLUMN arrival_seed DROP DEFAULT;
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_head CHECK (head IN ('classification', 'encoder'));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_inputs CHECK (inputs IN ('text', 'zeros_int32'));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_worker_mode CHECK (worker_mode IN ('auto', 'thread', 'process', 'native'));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_warmup CHECK (warmup IN ('stable', 'fixed'));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_stop CHECK (stop IN ('rounds', 'duration', 'precision'));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_stop_rule CHECK (duration_s > 0 AND duration_s < 'Infinity' AND relative_half_width > 0 AND relative_half_width < 1);
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_arrivals CHECK (target_batches_per_s > 0 AND target_batches_per_s < 'Infinity' AND arrival_seed >= 0 AND (scenario = 'server' OR target_batches_per_s IS NULL));
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_latency_limit CHECK (latency_limit_ms > 0 AND latency_limit_ms < 'Infinity');
+
+ALTER TABLE measurement ADD COLUMN processes INTEGER;
+
+COMMENT ON COLUMN measurement.processes IS 'Processes that the workers were spread over';
+
+ALTER TABLE measurement ADD COLUMN topology TEXT;
+
+COMMENT ON COLUMN measurement.topology IS 'What issued the calls and why, one sentence';
+
+ALTER TABLE measurement ADD COLUMN throughput_low_inf_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.throughput_low_inf_per_s IS 'Lower end of the 95 percent interval of throughput_inf_per_s, in its unit';
+
+ALTER TABLE measurement ADD COLUMN throughput_high_inf_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.throughput_high_inf_per_s IS 'Upper end of the 95 percent interval of throughput_inf_per_s, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p50_low_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p50_low_ms IS 'Lower end of the 95 percent interval of p50_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p50_high_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p50_high_ms IS 'Upper end of the 95 percent interval of p50_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p90_low_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p90_low_ms IS 'Lower end of the 95 percent interval of p90_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p90_high_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p90_high_ms IS 'Upper end of the 95 percent interval of p90_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p95_low_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p95_low_ms IS 'Lower end of the 95 percent interval of p95_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p95_high_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p95_high_ms IS 'Upper end of the 95 percent interval of p95_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p99_low_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p99_low_ms IS 'Lower end of the 95 percent interval of p99_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p99_high_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p99_high_ms IS 'Upper end of the 95 percent interval of p99_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p99_9_low_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p99_9_low_ms IS 'Lower end of the 95 percent interval of p99_9_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN p99_9_high_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p99_9_high_ms IS 'Upper end of the 95 percent interval of p99_9_ms, in its unit';
+
+ALTER TABLE measurement ADD COLUMN overhead_ns_per_call DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.overhead_ns_per_call IS 'Median time of the load generator''s loop around an empty replica, ns';
+
+ALTER TABLE measurement ADD COLUMN overhead_service_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.overhead_service_ms IS 'Time of one call that ideal_batches_per_s and ceiling_batches_per_s are for, ms';
+
+ALTER TABLE measurement ADD COLUMN ideal_batches_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.ideal_batches_per_s IS 'workers / overhead_service_ms';
+
+ALTER TABLE measurement ADD COLUMN ceiling_batches_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.ceiling_batches_per_s IS 'What the load generator shows of an ideal device that takes exactly overhead_service_ms';
+
+ALTER TABLE measurement ADD COLUMN target_batches_per_s DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.target_batches_per_s IS 'server: mean rate of the random arrivals, given or found by the search';
+
+ALTER TABLE measurement ADD COLUMN p99_limit_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.p99_limit_ms IS 'server: highest acceptable P99, ms';
+
+ALTER TABLE measurement ADD COLUMN arrival_seed BIGINT;
+
+COMMENT ON COLUMN measurement.arrival_seed IS 'server: seed of the random arrivals';
+
+ALTER TABLE measurement ADD COLUMN server_trials JSONB;
+
+COMMENT ON COLUMN measurement.server_trials IS 'server: rates that the search tried, in order: target_batches_per_s, achieved_batches_per_s, samples, p99_ms, met; empty: the rate was given';
+
+ALTER TABLE measurement ADD COLUMN service_samples BIGINT;
+
+COMMENT ON COLUMN measurement.service_samples IS 'server: calls that the service latencies are taken from';
+
+ALTER TABLE measurement ADD COLUMN service_mean_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_mean_ms IS 'server: mean latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_p50_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_p50_ms IS 'server: median latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_p90_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_p90_ms IS 'server: 90th percentile of the latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_p95_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_p95_ms IS 'server: 95th percentile of the latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_p99_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_p99_ms IS 'server: 99th percentile of the latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_p99_9_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_p99_9_ms IS 'server: 99.9th percentile of the latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN service_max_ms DOUBLE PRECISION;
+
+COMMENT ON COLUMN measurement.service_max_ms IS 'server: maximum of the latency of the calls alone, without waiting for a worker, ms';
+
+ALTER TABLE measurement ADD COLUMN telemetry JSONB;
+
+COMMENT ON COLUMN measurement.telemetry IS 'What the device said of itself: name, value, unit, core; NULL: nothing';
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_processes CHECK (processes >= 1);
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_limits CHECK (num_nulls(throughput_low_inf_per_s, throughput_high_inf_per_s) <> 1 AND (throughput_low_inf_per_s IS NULL OR throughput_inf_per_s IS NOT NULL) AND num_nulls(p50_low_ms, p50_high_ms) <> 1 AND (p50_low_ms IS NULL OR p50_ms IS NOT NULL) AND num_nulls(p90_low_ms, p90_high_ms) <> 1 AND (p90_low_ms IS NULL OR p90_ms IS NOT NULL) AND num_nulls(p95_low_ms, p95_high_ms) <> 1 AND (p95_low_ms IS NULL OR p95_ms IS NOT NULL) AND num_nulls(p99_low_ms, p99_high_ms) <> 1 AND (p99_low_ms IS NULL OR p99_ms IS NOT NULL) AND num_nulls(p99_9_low_ms, p99_9_high_ms) <> 1 AND (p99_9_low_ms IS NULL OR p99_9_ms IS NOT NULL));
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_limits_ordered CHECK (throughput_low_inf_per_s <= throughput_high_inf_per_s AND throughput_low_inf_per_s > '-Infinity' AND throughput_high_inf_per_s < 'Infinity' AND p50_low_ms <= p50_ms AND p50_ms <= p50_high_ms AND p90_low_ms <= p90_ms AND p90_ms <= p90_high_ms AND p95_low_ms <= p95_ms AND p95_ms <= p95_high_ms AND p99_low_ms <= p99_ms AND p99_ms <= p99_high_ms AND p99_9_low_ms <= p99_9_ms AND p99_9_ms <= p99_9_high_ms AND p50_low_ms > 0 AND p50_low_ms < 'Infinity' AND p50_high_ms > 0 AND p50_high_ms < 'Infinity' AND p90_low_ms > 0 AND p90_low_ms < 'Infinity' AND p90_high_ms > 0 AND p90_high_ms < 'Infinity' AND p95_low_ms > 0 AND p95_low_ms < 'Infinity' AND p95_high_ms > 0 AND p95_high_ms < 'Infinity' AND p99_low_ms > 0 AND p99_low_ms < 'Infinity' AND p99_high_ms > 0 AND p99_high_ms < 'Infinity' AND p99_9_low_ms > 0 AND p99_9_low_ms < 'Infinity' AND p99_9_high_ms > 0 AND p99_9_high_ms < 'Infinity');
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_overhead CHECK (num_nulls(overhead_ns_per_call, overhead_service_ms, ideal_batches_per_s, ceiling_batches_per_s) IN (0, 4) AND overhead_ns_per_call >= 0 AND overhead_ns_per_call < 'Infinity' AND overhead_service_ms > 0 AND overhead_service_ms < 'Infinity' AND ideal_batches_per_s > 0 AND ideal_batches_per_s < 'Infinity' AND ceiling_batches_per_s > 0 AND ceiling_batches_per_s < 'Infinity');
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_server_only CHECK (scenario = 'server' OR num_nonnulls(target_batches_per_s, arrival_seed, server_trials, p99_limit_ms, service_samples, service_mean_ms, service_p50_ms, service_p90_ms, service_p95_ms, service_p99_ms, service_p99_9_ms, service_max_ms) = 0);
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_arrivals CHECK (num_nulls(target_batches_per_s, arrival_seed, server_trials) IN (0, 3) AND (target_batches_per_s IS NOT NULL OR num_nonnulls(p99_limit_ms, service_samples, service_mean_ms, service_p50_ms, service_p90_ms, service_p95_ms, service_p99_ms, service_p99_9_ms, service_max_ms) = 0) AND target_batches_per_s > 0 AND target_batches_per_s < 'Infinity' AND p99_limit_ms > 0 AND p99_limit_ms < 'Infinity' AND arrival_seed >= 0 AND jsonb_typeof(server_trials) = 'array' AND (server_trials = '[]' OR p99_limit_ms IS NOT NULL));
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_service CHECK (service_samples >= 1 AND service_mean_ms > 0 AND service_mean_ms < 'Infinity' AND service_p50_ms > 0 AND service_p50_ms < 'Infinity' AND service_p90_ms > 0 AND service_p90_ms < 'Infinity' AND service_p95_ms > 0 AND service_p95_ms < 'Infinity' AND service_p99_ms > 0 AND service_p99_ms < 'Infinity' AND service_p99_9_ms > 0 AND service_p99_9_ms < 'Infinity' AND service_max_ms > 0 AND service_max_ms < 'Infinity' AND service_p50_ms <= LEAST(service_p90_ms, service_p95_ms, service_p99_ms, service_p99_9_ms, service_max_ms) AND service_p90_ms <= LEAST(service_p95_ms, service_p99_ms, service_p99_9_ms, service_max_ms) AND service_p95_ms <= LEAST(service_p99_ms, service_p99_9_ms, service_max_ms) AND service_p99_ms <= LEAST(service_p99_9_ms, service_max_ms) AND service_p99_9_ms <= LEAST(service_max_ms) AND service_mean_ms <= 1.000001 * service_max_ms);
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_telemetry CHECK (jsonb_typeof(telemetry) = 'array');
+
+ALTER TABLE measurement DROP CONSTRAINT ck_measurement_worker_mode;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_worker_mode CHECK (worker_mode IN ('thread', 'process', 'native'));
+
+ALTER TABLE measurement DROP CONSTRAINT ck_measurement_failed_has_reason;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_failed_has_reason CHECK (status <> 'failed' OR (num_nulls(failure_kind, failure_message) = 0 AND num_nonnulls(batches, inferences, duration_s, throughput_inf_per_s, samples, mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p99_9_ms, max_ms, overhead_ns_per_call, overhead_service_ms, ideal_batches_per_s, ceiling_batches_per_s, target_batches_per_s, arrival_seed, server_trials, telemetry) = 0));
+
+ALTER TABLE series ADD COLUMN model_variant TEXT;
+
+COMMENT ON COLUMN series.model_variant IS 'Head and inputs where they are others than classification of text; NULL: they are those';
+
+ALTER TABLE series ADD COLUMN arrivals TEXT;
+
+COMMENT ON COLUMN series.arrivals IS 'server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL';
+
+ALTER TABLE series DROP CONSTRAINT ck_series_derived;
+
+ALTER TABLE series ADD CONSTRAINT ck_series_derived CHECK (series_id = left(encode(sha256(convert_to(CASE WHEN num_nonnulls(model_variant, arrivals) = 0 THEN ROW(model, model_revision, sequence_length, precision, compiler_args, batch_size, scenario, replicas, workers, worker_mode, backend, instance_type, hardware)::text ELSE ROW(model, model_revision, sequence_length, precision, compiler_args, batch_size, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals)::text END, 'UTF8')), 'hex'), 32)::uuid);
+
+ALTER TABLE series ADD CONSTRAINT ck_series_arrivals CHECK (arrivals <> '' AND scenario = 'server' OR arrivals IS NULL);
+
+-- How the arrivals of a server measurement are told apart: by their rate or, where that is searched, by the limit.
+-- The figures go through numeric, which is written the same way whatever the session's settings are.
+CREATE FUNCTION server_arrivals(rate_per_s double precision, p99_limit_ms double precision) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN $1 IS NULL THEN 'search p99<=' || trim_scale($2::numeric) || 'ms'
+        ELSE 'rate ' || trim_scale($1::numeric) || '/s'
+    END
+$$;
+
+COMMENT ON FUNCTION server_arrivals(double precision, double precision) IS
+    'Names the arrivals of a server measurement by their rate or, for a search, by its limit; NULL for neither';
+
+-- Fills in what a measurement has from its sweep and its series, whoever writes it; adds a series that is new.
+-- A failed attempt belongs to no series: nobody knows what would have run.
+CREATE OR REPLACE FUNCTION place_measurement() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    key series;
+BEGIN
+    SELECT
+        sweep.night, sweep.created_at, sweep.origin,
+        sweep.model, sweep.model_revision, sweep.sequence_length, sweep.compiler_args, sweep.model_variant
+    INTO
+        NEW.night, NEW.sweep_created_at, NEW.origin,
+        key.model, key.model_revision, key.sequence_length, key.compiler_args, key.model_variant
+    FROM sweep
+    WHERE sweep.sweep_id = NEW.sweep_id;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = 'no sweep has this sweep_id: fk_measurement_sweep_id',
+            CONSTRAINT = 'fk_measurement_sweep_id';
+    END IF;
+
+    NEW.series_id := NULL;
+    IF NEW.status = 'failed' THEN
+        RETURN NEW;
+    END IF;
+
+    SELECT environment.instance_type, environment.hardware
+    INTO key.instance_type, key.hardware
+    FROM environment
+    WHERE environment.environment_id = NEW.environment_id;
+    IF NOT FOUND AND NEW.environment_id IS NOT NULL THEN
+        RAISE foreign_key_violation USING
+            MESSAGE = 'no environment has this environment_id: fk_measurement_environment_id',
+            CONSTRAINT = 'fk_measurement_environment_id';
+    END IF;
+
+    key.precision := NEW.precision;
+    key.batch_size := NEW.batch_size;
+    key.scenario := NEW.scenario;
+    key.replicas := NEW.replicas;
+    key.workers := NEW.workers;
+    key.worker_mode := NEW.worker_mode;
+    key.backend := NEW.backend;
+    -- What a search found is its result, not what was asked for.
+    key.arrivals := server_arrivals(
+        CASE WHEN NEW.server_trials = '[]' THEN NEW.target_batches_per_s END, NEW.p99_limit_ms
+    );
+    key.series_id := left(encode(sha256(convert_to(CASE
+        WHEN num_nonnulls(key.model_variant, key.arrivals) = 0 THEN ROW(
+            key.model, key.model_revision, key.sequence_length, key.precision, key.compiler_args, key.batch_size,
+            key.scenario, key.replicas, key.workers, key.worker_mode, key.backend, key.instance_type, key.hardware
+        )::text
+        ELSE ROW(
+            key.model, key.model_revision, key.sequence_length, key.precision, key.compiler_args, key.batch_size,
+            key.scenario, key.replicas, key.workers, key.worker_mode, key.backend, key.instance_type, key.hardware,
+            key.model_variant, key.arrivals
+        )::text
+    END, 'UTF8')), 'hex'), 32)::uuid;
+    NEW.series_id := key.series_id;
+
+    IF NOT EXISTS (SELECT FROM series WHERE series.series_id = key.series_id) THEN
+        BEGIN
+            INSERT INTO series SELECT key.* ON CONFLICT DO NOTHING;
+        EXCEPTION WHEN check_violation OR not_null_violation THEN
+            NULL;  -- the measurement breaks the same rule, and its own constraint says so better
+        END;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION place_measurement() IS
+    'Trigger: fills in what a measurement has from its sweep, and the series it belongs to';
+
+COMMENT ON COLUMN series.worker_mode IS 'What a worker was: thread, process or native';
+
+COMMENT ON COLUMN measurement.worker_mode IS 'What a worker was: thread, process or native';
+
+-- The comparison table of every sweep, one row per batch size; latencies in milliseconds.
+-- Of several attempts the latest that is ok counts; where none is, the latest.
+-- A batch size without a result is a row too: failed, with the reason.
+CREATE OR REPLACE VIEW comparison_table AS
+SELECT
+    sweep.sweep_id,
+    sweep.created_at,
+    sweep.label,
+    sweep.model,
+    coalesce(measured.filename, compiled.artifact_filename, 'model_batch_size_' || size.batch_size || '.pt')
+        AS filename,
+    size.batch_size,
+    measured.batches,
+    measured.inferences,
+    measured.workers,
+    measured.replicas,
+    measured.duration_s,
+    measured.throughput_inf_per_s,
+    measured.p50_ms,
+    measured.p95_ms,
+    measured.p99_ms,
+    coalesce(measured.status, 'failed') AS status,
+    CASE measured.status
+        WHEN 'ok' THEN ''
+        WHEN 'failed' THEN measured.failure_message
+        WHEN 'invalid' THEN (
+            SELECT string_agg(checked.value ->> 'advice', ' ' ORDER BY checked.place)
+            FROM jsonb_array_elements(measured.checks) WITH ORDINALITY AS checked (value, place)
+            WHERE NOT (checked.value ->> 'passed')::boolean
+        )
+        ELSE coalesce(compiled.failure_message, 'no result')
+    END AS reason,
+    coalesce(measured.precision, compiled.precision) AS precision,
+    environment.hardware,
+    environment.device,
+    environment.instance_type,
+    sweep.model_variant,
+    sweep.scenario,
+    sweep.latency_limit_ms,
+    measured.worker_mode,
+    measured.samples,
+    measured.throughput_low_inf_per_s,
+    measured.throughput_high_inf_per_s,
+    measured.p90_ms,
+    measured.p99_9_ms,
+    measured.target_batches_per_s
+FROM sweep
+CROSS JOIN LATERAL (
+    SELECT unnest(sweep.batch_sizes)
+    UNION
+    SELECT measurement.batch_size
+    FROM measurement
+    WHERE measurement.sweep_id = sweep.sweep_id AND measurement.scenario = sweep.scenario
+    UNION
+    SELECT compilation.batch_size
+    FROM compilation
+    WHERE compilation.sweep_id = sweep.sweep_id
+) AS size (batch_size)
+LEFT JOIN measurement AS measured ON measured.measurement_id = (
+    SELECT attempt.measurement_id
+    FROM measurement AS attempt
+    WHERE attempt.sweep_id = sweep.sweep_id
+        AND attempt.scenario = sweep.scenario
+        AND attempt.batch_size = size.batch_size
+    ORDER BY attempt.status = 'ok' DESC, attempt.attempt DESC
+    LIMIT 1
+)
+LEFT JOIN compilation AS compiled ON compiled.compilation_id = (
+    SELECT attempt.compilation_id
+    FROM compilation AS attempt
+    WHERE attempt.sweep_id = sweep.sweep_id AND attempt.batch_size = size.batch_size
+    ORDER BY attempt.attempt DESC
+    LIMIT 1
+)
+LEFT JOIN environment
+    ON environment.environment_id = coalesce(measured.environment_id, compiled.environment_id);
+
+COMMENT ON VIEW comparison_table IS
+    'Every sweep side by side, one row per batch size, failed ones included; latencies in ms';
+
+-- The measurements that count: of a sweep, a batch size and a scenario the latest attempt that passed all checks.
+-- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter.
+CREATE OR REPLACE VIEW valid_measurement AS
+SELECT
+    measurement.measurement_id,
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.sweep_created_at AS created_at,
+    measurement.origin,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.precision,
+    measurement.replicas,
+    measurement.workers,
+    measurement.worker_mode,
+    measurement.backend,
+    measurement.attempt,
+    measurement.started_at,
+    measurement.batches,
+    measurement.inferences,
+    measurement.duration_s,
+    measurement.throughput_inf_per_s,
+    measurement.samples,
+    measurement.mean_ms,
+    measurement.p50_ms,
+    measurement.p90_ms,
+    measurement.p95_ms,
+    measurement.p99_ms,
+    measurement.p99_9_ms,
+    measurement.max_ms,
+    measurement.load_duration_s,
+    measurement.processes,
+    measurement.topology,
+    measurement.throughput_low_inf_per_s,
+    measurement.throughput_high_inf_per_s,
+    measurement.p50_low_ms,
+    measurement.p50_high_ms,
+    measurement.p90_low_ms,
+    measurement.p90_high_ms,
+    measurement.p95_low_ms,
+    measurement.p95_high_ms,
+    measurement.p99_low_ms,
+    measurement.p99_high_ms,
+    measurement.p99_9_low_ms,
+    measurement.p99_9_high_ms,
+    measurement.overhead_ns_per_call,
+    measurement.overhead_service_ms,
+    measurement.ideal_batches_per_s,
+    measurement.ceiling_batches_per_s,
+    measurement.target_batches_per_s,
+    measurement.p99_limit_ms,
+    measurement.arrival_seed,
+    measurement.service_samples,
+    measurement.service_mean_ms,
+    measurement.service_p50_ms,
+    measurement.service_p90_ms,
+    measurement.service_p95_ms,
+    measurement.service_p99_ms,
+    measurement.service_p99_9_ms,
+    measurement.service_max_ms
+FROM measurement
+WHERE measurement.status = 'ok'
+    AND NOT EXISTS (
+        SELECT FROM measurement AS later
+        WHERE later.sweep_id = measurement.sweep_id
+            AND later.batch_size = measurement.batch_size
+            AND later.scenario = measurement.scenario
+            AND later.attempt > measurement.attempt
+            AND later.attempt > 1  -- says what the line before implies, for the small index of retries
+            AND later.status = 'ok'
+    );
+
+COMMENT ON VIEW valid_measurement IS
+    'The measurements that count: the latest attempt that passed all checks, one row per sweep and batch size';
+
+-- Throughput from night to night, valid measurements only: select one series_id and order by created_at.
+CREATE OR REPLACE VIEW throughput_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.environment_id,
+    valid.throughput_inf_per_s,
+    series.model_variant,
+    series.arrivals,
+    valid.throughput_low_inf_per_s,
+    valid.throughput_high_inf_per_s
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id;
+
+COMMENT ON VIEW throughput_history IS
+    'Throughput over time, one row per series and sweep; valid measurements only';
+
+-- Latency of one batch from night to night in milliseconds, valid measurements only. The throughput is there too,
+-- to tell a slower tail from a slower whole.
+CREATE OR REPLACE VIEW latency_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.environment_id,
+    valid.samples,
+    valid.mean_ms,
+    valid.p50_ms,
+    valid.p90_ms,
+    valid.p95_ms,
+    valid.p99_ms,
+    valid.p99_9_ms,
+    valid.max_ms,
+    valid.throughput_inf_per_s,
+    series.model_variant,
+    series.arrivals,
+    valid.p50_low_ms,
+    valid.p50_high_ms,
+    valid.p90_low_ms,
+    valid.p90_high_ms,
+    valid.p95_low_ms,
+    valid.p95_high_ms,
+    valid.p99_low_ms,
+    valid.p99_high_ms,
+    valid.p99_9_low_ms,
+    valid.p99_9_high_ms
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id;
+
+COMMENT ON VIEW latency_history IS
+    'Latency of one batch over time in ms, one row per series and sweep; valid measurements only';
+
+-- The batch size with the highest throughput of every sweep, the smaller of equal ones. A sweep without a valid
+-- measurement has no peak and no row.
+CREATE OR REPLACE VIEW peak AS
+SELECT
+    best.series_id,
+    sweep.model,
+    sweep.model_revision,
+    sweep.sequence_length,
+    best.precision,
+    sweep.compiler_args,
+    best.batch_size,
+    sweep.scenario,
+    best.replicas,
+    best.workers,
+    best.worker_mode,
+    best.backend,
+    environment.instance_type,
+    environment.hardware,
+    sweep.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.origin,
+    sweep.label,
+    environment.sdk,
+    best.environment_id,
+    best.throughput_inf_per_s,
+    best.p50_ms,
+    best.p95_ms,
+    best.p99_ms,
+    series.model_variant,
+    series.arrivals,
+    best.throughput_low_inf_per_s,
+    best.throughput_high_inf_per_s
+FROM sweep
+CROSS JOIN LATERAL (
+    SELECT valid.*
+    FROM valid_measurement AS valid
+    WHERE valid.sweep_id = sweep.sweep_id AND valid.scenario = sweep.scenario
+    ORDER BY valid.throughput_inf_per_s DESC, valid.batch_size
+    LIMIT 1
+) AS best
+INNER JOIN environment ON environment.environment_id = best.environment_id
+INNER JOIN series ON series.series_id = best.series_id;
+
+COMMENT ON VIEW peak IS
+    'The batch size with the highest throughput of every sweep, among valid measurements only';
+
+-- What each SDK made of each series, and how it compares with the SDK before it. Imported figures are kept apart
+-- from those measured here. Medians, so that one odd night decides nothing.
+CREATE OR REPLACE VIEW sdk_comparison AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    step.origin,
+    step.sdk,
+    step.neuron_sdk,
+    step.neuronx_cc,
+    step.torch_neuronx,
+    step.neuron_runtime,
+    step.neuron_driver,
+    step.torch,
+    step.first_night,
+    step.last_night,
+    step.nights,
+    step.median_throughput_inf_per_s,
+    step.median_p50_ms,
+    step.median_p99_ms,
+    step.previous_sdk,
+    step.throughput_change,
+    step.p50_change,
+    step.p99_change,
+    series.model_variant,
+    series.arrivals
+FROM series
+CROSS JOIN LATERAL (
+    SELECT
+        period.*,
+        versions.*,
+        lag(versions.sdk) OVER earlier AS previous_sdk,
+        period.median_throughput_inf_per_s / lag(period.median_throughput_inf_per_s) OVER earlier - 1
+            AS throughput_change,
+        period.median_p50_ms / lag(period.median_p50_ms) OVER earlier - 1 AS p50_change,
+        period.median_p99_ms / lag(period.median_p99_ms) OVER earlier - 1 AS p99_change
+    FROM (
+        SELECT
+            valid.origin,
+            same.example_id,
+            min(valid.night) AS first_night,
+            max(valid.night) AS last_night,
+            count(DISTINCT valid.night) AS nights,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.throughput_inf_per_s)
+                AS median_throughput_inf_per_s,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p50_ms) AS median_p50_ms,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p99_ms) AS median_p99_ms
+        FROM valid_measurement AS valid
+        -- Environments with the same versions are one; grouping by one of them is cheaper than by all versions.
+        INNER JOIN (
+            SELECT
+                environment.environment_id,
+                first_value(environment.environment_id) OVER (
+                    PARTITION BY
+                        environment.sdk,
+                        environment.neuron_sdk,
+                        environment.neuronx_cc,
+                        environment.torch_neuronx,
+                        environment.neuron_runtime,
+                        environment.neuron_driver,
+                        environment.torch
+                    ORDER BY environment.environment_id
+                ) AS example_id
+            FROM environment
+        ) AS same ON same.environment_id = valid.environment_id
+        WHERE valid.series_id = series.series_id
+        GROUP BY valid.origin, same.example_id
+    ) AS period
+    INNER JOIN (
+        SELECT
+            environment.environment_id,
+            environment.sdk,
+            environment.neuron_sdk,
+            environment.neuronx_cc,
+            environment.torch_neuronx,
+            environment.neuron_runtime,
+            environment.neuron_driver,
+            environment.torch
+        FROM environment
+    ) AS versions ON versions.environment_id = period.example_id
+    WINDOW earlier AS (PARTITION BY period.origin ORDER BY period.first_night, period.last_night)
+) AS step;
+
+COMMENT ON VIEW sdk_comparison IS
+    'Each series under each SDK, one row per set of versions, with the change from the SDK before';
+
+-- What a million inferences cost at the price of the sweep's day:
+-- (1e6 / throughput) * (dollars an hour / 3600), one row per kind of price and class of regions.
+-- Real accelerators only: the speed of a CPU or a stand-in times the price of an accelerator means nothing.
+-- Where no price was in force there is no row.
+CREATE OR REPLACE VIEW cost AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.throughput_inf_per_s,
+    valid.p99_ms,
+    period.region_class,
+    period.price_kind,
+    period.valid_from,
+    period.usd_per_hour,
+    (1e6 / valid.throughput_inf_per_s) * (period.usd_per_hour::double precision / 3600)
+        AS usd_per_million_inferences,
+    series.model_variant,
+    series.arrivals
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id
+INNER JOIN price_period AS period
+    ON period.instance_type = series.instance_type
+    AND period.valid_from <= valid.night
+    AND coalesce(period.valid_before, 'infinity') > valid.night
+WHERE series.hardware;
+
+COMMENT ON VIEW cost IS 'US dollars per million inferences at the price of the day; real accelerators only';
+
+-- The series there are, with the nights of their first and their last measurement, valid or not.
+CREATE OR REPLACE VIEW series_list AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    life.first_night,
+    life.last_night,
+    series.model_variant,
+    series.arrivals
+FROM series
+CROSS JOIN LATERAL (
+    SELECT min(measurement.night) AS first_night, max(measurement.night) AS last_night
+    FROM measurement
+    WHERE measurement.series_id = series.series_id
+) AS life
+WHERE life.first_night IS NOT NULL;
+
+COMMENT ON VIEW series_list IS 'The series that have measurements, with their first and last night';
+
+-- Every series on every night from its first measurement to today, or to the newest sweep: is there a valid
+-- figure, and if not, why? A series that was given up goes on to be listed: compare night with last_night.
+-- Only what was measured here counts: imported figures neither begin a series of nights nor fill one.
+-- A failed attempt does not say which machine it would have run on: it explains the gap of every series that its
+-- sweep may have meant.
+CREATE OR REPLACE VIEW coverage AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    calendar.night,
+    CASE WHEN valid.sweep_id IS NOT NULL THEN 'valid' ELSE coalesce(missing.state, 'none') END AS state,
+    coalesce(valid.sweep_id, missing.sweep_id) AS sweep_id,
+    CASE WHEN valid.sweep_id IS NULL THEN coalesce(missing.reason, 'no sweep') ELSE '' END AS reason,
+    life.last_night,
+    series.model_variant,
+    series.arrivals
+FROM (
+    SELECT bounds.first_night + day.number AS night
+    FROM (
+        SELECT
+            min(sweep.night) AS first_night,
+            greatest(max(sweep.night), (now() AT TIME ZONE 'UTC')::date) AS last_night
+        FROM sweep
+    ) AS bounds
+    CROSS JOIN LATERAL generate_series(0, bounds.last_night - bounds.first_night) AS day (number)
+) AS calendar
+CROSS JOIN series
+INNER JOIN LATERAL (
+    SELECT min(measured.night) AS first_night, max(measured.night) AS last_night
+    FROM measurement AS measured
+    WHERE measured.series_id = series.series_id AND measured.origin = 'dag'
+) AS life ON life.first_night <= calendar.night
+LEFT JOIN LATERAL (
+    SELECT measured.sweep_id
+    FROM valid_measurement AS measured
+    WHERE measured.series_id = series.series_id
+        AND measured.night = calendar.night
+        AND measured.origin = 'dag'
+    LIMIT 1
+) AS valid ON true
+LEFT JOIN LATERAL (
+    SELECT
+        sweep.sweep_id,
+        CASE WHEN measured.status = 'invalid' THEN 'invalid' ELSE 'failed' END AS state,
+        CASE measured.status
+            WHEN 'failed' THEN measured.failure_message
+            WHEN 'invalid' THEN (
+                SELECT string_agg(checked.value ->> 'advice', ' ' ORDER BY checked.place)
+                FROM jsonb_array_elements(measured.checks) WITH ORDINALITY AS checked (value, place)
+                WHERE NOT (checked.value ->> 'passed')::boolean
+            )
+            ELSE coalesce(compiled.failure_message, 'no result')
+        END AS reason
+    FROM sweep
+    LEFT JOIN LATERAL (
+        SELECT attempt.status, attempt.series_id, attempt.checks, attempt.failure_message
+        FROM measurement AS attempt
+        WHERE attempt.sweep_id = sweep.sweep_id
+            AND attempt.batch_size = series.batch_size
+            AND attempt.scenario = series.scenario
+        ORDER BY attempt.status = 'ok' DESC, attempt.attempt DESC
+        LIMIT 1
+    ) AS measured ON true
+    LEFT JOIN LATERAL (
+        SELECT attempt.failure_message
+        FROM compilation AS attempt
+        WHERE attempt.sweep_id = sweep.sweep_id AND attempt.batch_size = series.batch_size
+        ORDER BY attempt.attempt DESC
+        LIMIT 1
+    ) AS compiled ON true
+    WHERE valid.sweep_id IS NULL
+        AND sweep.night = calendar.night
+        AND sweep.origin = 'dag'
+        AND sweep.model = series.model
+        AND sweep.model_revision IS NOT DISTINCT FROM series.model_revision
+        AND sweep.sequence_length = series.sequence_length
+        AND sweep.precision IN ('auto', series.precision)
+        AND sweep.compiler_args = series.compiler_args
+        AND sweep.scenario = series.scenario
+        AND sweep.backend = series.backend
+        AND coalesce(sweep.replicas = series.replicas, true)
+        AND coalesce(sweep.workers = series.workers, true)
+        AND sweep.model_variant IS NOT DISTINCT FROM series.model_variant
+        AND coalesce(
+            series.arrivals = server_arrivals(sweep.target_batches_per_s, sweep.latency_limit_ms), true
+        )
+        AND series.batch_size = ANY (sweep.batch_sizes)
+        AND coalesce(measured.series_id = series.series_id, true)
+    ORDER BY measured.status = 'invalid' DESC NULLS LAST, sweep.created_at DESC
+    LIMIT 1
+) AS missing ON true;
+
+COMMENT ON VIEW coverage IS
+    'Every series on every night since it began: valid, invalid, failed or none, with the reason';
+
+-- The shifts that were found, each with where it stands: as the latest annotation says, open without one.
+CREATE OR REPLACE VIEW change_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    change.change_id,
+    change.metric,
+    change.direction,
+    change.before_value,
+    change.after_value,
+    change.relative_change,
+    change.relative_low,
+    change.relative_high,
+    change.confidence,
+    change.last_good_sweep_id,
+    good.night AS last_good_night,
+    change.first_bad_sweep_id,
+    bad.night AS first_bad_night,
+    change.detected_at,
+    change.detector,
+    coalesce(said.status, 'open') AS status,
+    said.author,
+    said.annotated_at,
+    said.reason,
+    (
+        SELECT CASE
+            WHEN num_nulls(pair.before_id, pair.after_id) > 0 THEN 'not known'
+            ELSE coalesce(
+                (
+                    SELECT string_agg(
+                        difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                        || coalesce(difference.after, 'none'),
+                        ', ' ORDER BY difference.rank
+                    )
+                    FROM environment_diff(pair.before_id, pair.after_id) AS difference
+                ),
+                'nothing'
+            )
+        END
+        FROM (
+            SELECT
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.last_good_sweep_id
+                ) AS before_id,
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
+                ) AS after_id
+        ) AS pair
+    ) AS environment_changes,
+    series.model_variant,
+    series.arrivals
+FROM change
+INNER JOIN series ON series.series_id = change.series_id
+INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id
+INNER JOIN sweep AS bad ON bad.sweep_id = change.first_bad_sweep_id
+LEFT JOIN LATERAL (
+    SELECT annotation.status, annotation.author, annotation.annotated_at, annotation.reason
+    FROM annotation
+    WHERE annotation.change_id = change.change_id AND annotation.status IS NOT NULL
+    ORDER BY annotation.annotated_at DESC, annotation.annotation_id DESC
+    LIMIT 1
+) AS said ON true;
+
+COMMENT ON VIEW change_history IS
+    'All shifts that were found, with their size, their status and what changed in the environment';
+
+-- The shifts that still want somebody's attention: open, or acknowledged and not yet settled.
+CREATE OR REPLACE VIEW open_changes AS
+SELECT change_history.*
+FROM change_history
+WHERE change_history.status IN ('open', 'acknowledged');
+
+COMMENT ON VIEW open_changes IS 'Shifts that are open, or acknowledged and not yet settled';
+
+-- What each series is judged against now: the pinned baseline, or else the automatic one. The figures are those
+-- of the valid measurements in its range, as they stand today.
+CREATE OR REPLACE VIEW current_baseline AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    chosen.kind AS baseline_kind,
+    chosen.author,
+    chosen.reason,
+    chosen.set_at,
+    chosen.first_sweep_id,
+    opening.night AS first_night,
+    chosen.last_sweep_id,
+    closing.night AS last_night,
+    level.sweeps,
+    level.median_throughput_inf_per_s,
+    level.median_p50_ms,
+    level.median_p99_ms,
+    series.model_variant,
+    series.arrivals
+FROM series
+CROSS JOIN LATERAL (
+    SELECT baseline.*
+    FROM baseline
+    WHERE baseline.series_id = series.series_id AND baseline.withdrawn_at IS NULL
+    ORDER BY baseline.kind = 'pinned' DESC
+    LIMIT 1
+) AS chosen
+INNER JOIN sweep AS opening ON opening.sweep_id = chosen.first_sweep_id
+INNER JOIN sweep AS closing ON closing.sweep_id = chosen.last_sweep_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS sweeps,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.throughput_inf_per_s) AS median_throughput_inf_per_s,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p50_ms) AS median_p50_ms,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY valid.p99_ms) AS median_p99_ms
+    FROM valid_measurement AS valid
+    WHERE valid.series_id = series.series_id
+        AND valid.night BETWEEN opening.night AND closing.night
+        AND valid.created_at BETWEEN opening.created_at AND closing.created_at
+) AS level;
+
+COMMENT ON VIEW current_baseline IS
+    'What each series is judged against now: who chose it, why, and its level from valid measurements';
+
+-- The checks that kept a measurement from being believed, one row per check and attempt.
+CREATE OR REPLACE VIEW failed_check AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    checked.night,
+    checked.sweep_id,
+    checked.attempt,
+    checked.environment_id,
+    checked.throughput_inf_per_s,
+    checked.check_name,
+    checked.figure,
+    checked.figure_limit,
+    checked.unit,
+    checked.advice,
+    series.model_variant,
+    series.arrivals
+FROM measurement_check AS checked
+INNER JOIN series ON series.series_id = checked.series_id
+WHERE checked.status = 'invalid' AND NOT checked.passed;
+
+COMMENT ON VIEW failed_check IS 'Checks that measurements failed, one row per check and attempt';
+
+-- The scenario server from night to night, valid measurements only. Latency counts from the scheduled arrival, so that
+-- waiting for a worker is in it; service latency is that of the calls alone. One arrival is one batch.
+CREATE VIEW server_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    series.model_variant,
+    series.arrivals,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    valid.origin,
+    sweep.label,
+    environment.sdk,
+    valid.environment_id,
+    valid.target_batches_per_s,
+    valid.throughput_inf_per_s,
+    valid.p99_limit_ms,
+    valid.samples,
+    valid.p50_ms,
+    valid.p99_ms,
+    valid.service_p50_ms,
+    valid.service_p99_ms
+FROM valid_measurement AS valid
+INNER JOIN series ON series.series_id = valid.series_id
+-- Left, though every measurement has both: what a query does not ask for is then not read.
+LEFT JOIN sweep ON sweep.sweep_id = valid.sweep_id
+LEFT JOIN environment ON environment.environment_id = valid.environment_id
+WHERE series.arrivals IS NOT NULL;
+
+COMMENT ON VIEW server_history IS
+    'Rate and latency under random arrivals over time, one row per series and sweep; valid measurements only';
+
+-- The rates that a search for the highest one tried, in their order.
+CREATE VIEW server_trial AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    measurement.p99_limit_ms,
+    trial.place AS trial_number,
+    (trial.value ->> 'target_batches_per_s')::double precision AS target_batches_per_s,
+    (trial.value ->> 'achieved_batches_per_s')::double precision AS achieved_batches_per_s,
+    (trial.value ->> 'samples')::bigint AS samples,
+    (trial.value ->> 'p99_ms')::double precision AS p99_ms,
+    (trial.value ->> 'met')::boolean AS met
+FROM measurement
+CROSS JOIN LATERAL jsonb_array_elements(measurement.server_trials) WITH ORDINALITY AS trial (value, place);
+
+COMMENT ON VIEW server_trial IS 'The rates that each search for the highest one tried, one row each';
+
+-- What the device said of itself while it was measured.
+CREATE VIEW measurement_reading AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    reading.value ->> 'name' AS reading_name,
+    (reading.value ->> 'value')::double precision AS figure,
+    reading.value ->> 'unit' AS unit,
+    (reading.value ->> 'core')::integer AS core
+FROM measurement
+CROSS JOIN LATERAL jsonb_array_elements(measurement.telemetry) AS reading (value);
+
+COMMENT ON VIEW measurement_reading IS 'What the device said of itself during each measurement, one row per reading';
+
+-- What the load generator itself cost in every measurement, and how much of an ideal device it can show.
+CREATE VIEW measurement_harness AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    measurement.replicas,
+    measurement.workers,
+    measurement.worker_mode,
+    measurement.processes,
+    measurement.topology,
+    measurement.throughput_inf_per_s,
+    measurement.overhead_ns_per_call,
+    measurement.overhead_service_ms,
+    measurement.ideal_batches_per_s,
+    measurement.ceiling_batches_per_s,
+    measurement.overhead_ns_per_call / (measurement.overhead_service_ms * 1e6) AS share_of_latency,
+    measurement.ceiling_batches_per_s / measurement.ideal_batches_per_s AS share_of_ideal
+FROM measurement
+WHERE measurement.overhead_ns_per_call IS NOT NULL;
+
+COMMENT ON VIEW measurement_harness IS
+    'What the load generator cost in each measurement and how much it can show; all that were measured with it';
+
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
+        FROM pg_class AS relation
+        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
+        INNER JOIN LATERAL (
+            SELECT meanings.said
+            FROM (VALUES
+        ('series_id', 'The series: the same in every database'),
+        ('model', 'Hub id, directory, or config:NAME for seeded random weights'),
+        ('model_revision', 'Branch, tag or commit on the hub'),
+        ('sequence_length', 'Tokens per sequence, padding included'),
+        ('precision', 'Precision of the program; NULL: not known'),
+        ('compiler_args', 'Flags for the device''s compiler'),
+        ('batch_size', 'Inferences per call'),
+        ('scenario', 'Kind of load: offline, server or single_stream'),
+        ('replicas', 'Loaded copies of the model; NULL: not known'),
+        ('workers', 'Closed loops that issued batches; NULL: not known'),
+        ('worker_mode', 'What a worker was: thread, process or native'),
+        ('backend', 'What ran the model'),
+        ('instance_type', 'The cloud''s name of the machine, such as inf2.xlarge'),
+        ('hardware', 'True only for a real accelerator; results of a CPU or a stand-in never stand for one'),
+        ('device', 'What ran the model, in words'),
+        ('night', 'UTC date on which the sweep began'),
+        ('created_at', 'When the sweep began'),
+        ('sweep_id', 'The sweep'),
+        ('origin', 'dag: measured here; import: read from somebody''s table'),
+        ('label', 'Short name of the sweep, given by a person'),
+        ('sdk', 'The Neuron SDK, or else the compiler, or else torch, with its version'),
+        ('environment_id', 'The environment, for environment_diff and environment_field'),
+        ('measurement_id', 'Internal key of the measurement'),
+        ('attempt', '1 for the first try'),
+        ('started_at', 'When the measuring began'),
+        ('recorded_at', 'When the attempt ended'),
+        ('filename', 'Name of the program''s file'),
+        ('batches', 'Measured batches of all workers in all rounds'),
+        ('inferences', 'batches x batch_size'),
+        ('duration_s', 'inferences / throughput: the time in which all workers were busy, s'),
+        ('throughput_inf_per_s', 'Inferences per second of all workers'),
+        ('samples', 'Batches that the latencies are taken from'),
+        ('mean_ms', 'Mean latency of one batch, ms'),
+        ('p50_ms', 'Median latency of one batch, ms'),
+        ('p90_ms', '90th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p95_ms', '95th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_ms', '99th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_9_ms', '99.9th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('max_ms', 'Longest latency of one batch, ms'),
+        ('load_duration_s', 'Time to load all replicas, s'),
+        ('status', 'ok; invalid: measured but a check says not to believe it; failed: no figures'),
+        ('reason', 'Why it failed or cannot be believed; empty when ok'),
+        ('bucket', 'Number of the histogram''s bucket'),
+        ('latency_bucket.batches', 'Batches in this bucket'),
+        ('above_ms', 'Lower end of the bucket, exclusive, ms'),
+        ('up_to_ms', 'Upper end of the bucket, inclusive, ms'),
+        ('neuron_sdk', 'Release of the Neuron SDK'),
+        ('neuronx_cc', 'Version of the Neuron compiler'),
+        ('torch_neuronx', 'Version of torch-neuronx'),
+        ('neuron_runtime', 'Version of the Neuron runtime library'),
+        ('neuron_driver', 'Version of the Neuron kernel driver'),
+        ('torch', 'Version of torch'),
+        ('first_night', 'First night with a measurement'),
+        ('last_night', 'Last night with a measurement'),
+        ('nights', 'Nights with a valid measurement'),
+        ('median_throughput_inf_per_s', 'Median over the sweeps of the inferences per second'),
+        ('median_p50_ms', 'Median over the sweeps of the median latency of one batch, ms'),
+        ('median_p99_ms', 'Median over the sweeps of the 99th percentile of the latency of one batch, ms'),
+        ('previous_sdk', 'The SDK of the same series before this one; NULL for the first'),
+        ('throughput_change', 'Median throughput / that under the previous SDK - 1: -0.03 is a loss of 3 percent'),
+        ('p50_change', 'Median p50_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('p99_change', 'Median p99_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('region_class', 'Regions that share a price list, such as us-east'),
+        ('price_kind', 'on_demand, or reserved_effective: a reservation spread over its hours'),
+        ('valid_from', 'First day the price is in force'),
+        ('valid_before', 'Day from which the next price is in force; NULL: there is none yet'),
+        ('usd_per_hour', 'US dollars per machine and hour'),
+        ('price_source', 'Where the price is from, and what it is'),
+        ('usd_per_million_inferences', '(1e6 / throughput_inf_per_s) * (usd_per_hour / 3600)'),
+        ('state', 'valid; invalid: measured, not believed; failed: asked for, no result; none: not asked for'),
+        ('coverage.sweep_id', 'The sweep that measured, or that should have; NULL: there was none'),
+        ('coverage.reason', 'Why there is no valid figure; empty when there is one'),
+        ('coverage.last_night', 'Last night on which the series was measured here, valid or not'),
+        ('change_id', 'Key of the change, for annotations'),
+        ('metric', 'What shifted: throughput_inf_per_s or one of the latencies'),
+        ('direction', 'worse: less throughput or more latency; else better'),
+        ('before_value', 'Level before the shift, in the metric''s unit'),
+        ('after_value', 'Level after the shift, in the metric''s unit'),
+        ('relative_change', 'after / before - 1: -0.03 is a loss of 3 percent'),
+        ('relative_low', 'Lower end of the interval of relative_change'),
+        ('relative_high', 'Upper end of the interval of relative_change'),
+        ('confidence', 'Confidence of that interval, such as 0.95'),
+        ('last_good_sweep_id', 'The last sweep before the shift'),
+        ('last_good_night', 'Its night'),
+        ('first_bad_sweep_id', 'The first sweep after the shift'),
+        ('first_bad_night', 'Its night'),
+        ('detected_at', 'When the change was found'),
+        ('detector', 'What found it, with the version of its thresholds'),
+        ('change_history.status', 'open, acknowledged, fixed, expected or false_alarm'),
+        ('open_changes.status', 'open or acknowledged'),
+        ('author', 'Who said so; NULL: nobody yet'),
+        ('annotated_at', 'When it was said'),
+        ('change_history.reason', 'Why the status is what it is'),
+        ('open_changes.reason', 'Why the status is what it is'),
+        ('environment_changes', 'What differs in the environment, likeliest cause first; or: nothing, not known'),
+        ('baseline_kind', 'automatic: chosen by the detector; pinned: by a person'),
+        ('current_baseline.author', 'Who set it: a person, or the detector''s name'),
+        ('current_baseline.reason', 'Why this one'),
+        ('set_at', 'When it was set'),
+        ('first_sweep_id', 'First sweep of the range'),
+        ('current_baseline.first_night', 'Its night'),
+        ('last_sweep_id', 'Last sweep of the range'),
+        ('current_baseline.last_night', 'Its night'),
+        ('sweeps', 'Valid measurements in the range'),
+        ('annotation_id', 'Internal key, ascending in time'),
+        ('annotation_history.author', 'Who said it'),
+        ('annotation_history.reason', 'What was said, or why the status is what it is'),
+        ('annotation_history.status', 'Status that the change has from then on; NULL: a remark'),
+        ('annotation_history.change_id', 'The change it is about; NULL: none'),
+        ('annotation_history.series_id', 'The series it is about, or that of the change'),
+        ('annotation_history.sweep_id', 'The sweep it is about, or the change''s first bad one'),
+        ('annotation_history.night', 'Night of that sweep'),
+        ('rank', 'Place in the order of how likely the field is to change a figure; 1 is the likeliest'),
+        ('field', 'Name of the field, as in the environment'),
+        ('value', 'Its value as text; NULL: not present or not known'),
+        ('previous_sweep_id', 'The last sweep before it that asked the same of the same kind of machine'),
+        ('previous_night', 'Its night'),
+        ('before', 'Value in the previous sweep''s environment'),
+        ('after', 'Value in this sweep''s environment'),
+        ('compilation_history.status', 'ok or failed'),
+        ('compilation_history.backend', 'What compiled the model; NULL: the attempt failed'),
+        ('compilation_history.environment_id', 'What it was compiled with; NULL: the attempt failed'),
+        ('cache_hit', 'True: found in the artifact store, not compiled'),
+        ('compile_duration_s', 'Duration of the compilation that made the artifact, s'),
+        ('peak_rss_bytes', 'Highest resident memory of the compiling process, bytes'),
+        ('artifact_key', 'SHA-256 of everything that shapes the program'),
+        ('artifact_size_bytes', 'Size of the program''s file, bytes'),
+        ('failure_kind', 'bad_input, error, crashed or timeout'),
+        ('failure_message', 'Why it failed, one sentence'),
+        ('failure_log_tail', 'Last lines of the failed process'),
+        ('failure_history.backend', 'What was asked to compile and run the model'),
+        ('stage', 'compile or measure'),
+        ('recovered', 'True: a later attempt of the same sweep got a result'),
+        ('failed_check.throughput_inf_per_s', 'Inferences per second of all workers, not to be believed'),
+        ('check_name', 'Name of the check'),
+        ('passed', 'False: the measurement is not to be believed'),
+        ('round_index', '0 for the first round'),
+        ('measurement_round.batches', 'Measured batches of all workers in this round'),
+        ('figure', 'What was found, in the unit; NULL: not a number'),
+        ('figure_limit', 'What it was held against, in the unit; NULL: not a number'),
+        ('unit', 'Unit of both'),
+        ('advice', 'What was found and what to do about it'),
+        ('model_variant', 'Head and inputs where they are others than classification of text; NULL: they are those'),
+        ('arrivals', 'server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL'),
+        ('processes', 'Processes that the workers were spread over; NULL: not known'),
+        ('topology', 'What issued the calls and why, one sentence; NULL: not known'),
+        ('throughput_low_inf_per_s', 'Lower end of the 95 percent interval of throughput_inf_per_s; NULL: not known'),
+        ('throughput_high_inf_per_s', 'Upper end of the 95 percent interval of throughput_inf_per_s; NULL: not known'),
+        ('p50_low_ms', 'Lower end of the 95 percent interval of p50_ms; NULL: not known'),
+        ('p50_high_ms', 'Upper end of the 95 percent interval of p50_ms; NULL: not known'),
+        ('p90_low_ms', 'Lower end of the 95 percent interval of p90_ms; NULL: not known'),
+        ('p90_high_ms', 'Upper end of the 95 percent interval of p90_ms; NULL: not known'),
+        ('p95_low_ms', 'Lower end of the 95 percent interval of p95_ms; NULL: not known'),
+        ('p95_high_ms', 'Upper end of the 95 percent interval of p95_ms; NULL: not known'),
+        ('p99_low_ms', 'Lower end of the 95 percent interval of p99_ms; NULL: not known'),
+        ('p99_high_ms', 'Upper end of the 95 percent interval of p99_ms; NULL: not known'),
+        ('p99_9_low_ms', 'Lower end of the 95 percent interval of p99_9_ms; NULL: not known'),
+        ('p99_9_high_ms', 'Upper end of the 95 percent interval of p99_9_ms; NULL: not known'),
+        ('overhead_ns_per_call', 'Median time of the load generator''s loop around an empty replica, ns'),
+        ('overhead_service_ms', 'Time of one call that ideal_batches_per_s and ceiling_batches_per_s are for, ms'),
+        ('ideal_batches_per_s', 'workers / overhead_service_ms'),
+        ('ceiling_batches_per_s', 'What the load generator shows of an ideal device that takes exactly so long'),
+        ('target_batches_per_s', 'server: mean rate of the random arrivals, given or found by the search'),
+        ('p99_limit_ms', 'server: highest acceptable P99, ms; NULL: none'),
+        ('arrival_seed', 'server: seed of the random arrivals'),
+        ('latency_limit_ms', 'Highest acceptable P99 that the sweep asked for, ms; NULL: none'),
+        ('service_samples', 'server: calls that the service latencies are taken from'),
+        ('service_mean_ms', 'server: mean latency of the calls alone, without waiting for a worker, ms'),
+        ('service_p50_ms', 'server: median latency of the calls alone, without waiting for a worker, ms'),
+        ('service_p90_ms', 'server: 90th percentile of the latency of the calls alone, ms'),
+        ('service_p95_ms', 'server: 95th percentile of the latency of the calls alone, ms'),
+        ('service_p99_ms', 'server: 99th percentile of the latency of the calls alone, ms'),
+        ('service_p99_9_ms', 'server: 99.9th percentile of the latency of the calls alone, ms'),
+        ('service_max_ms', 'server: longest latency of the calls alone, ms'),
+        ('server_history.p50_ms', 'Median latency from the scheduled arrival, ms'),
+        ('server_history.p99_ms', '99th percentile of the latency from the scheduled arrival, ms'),
+        ('trial_number', 'Place in the search; 1 is the first'),
+        ('server_trial.target_batches_per_s', 'Mean rate of the random arrivals that was tried'),
+        ('achieved_batches_per_s', 'Batches per second that were served'),
+        ('server_trial.samples', 'Batches that the latency is taken from'),
+        ('server_trial.p99_ms', '99th percentile of the latency from the arrival, ms; NULL: too few samples'),
+        ('met', 'True: the limit was met and the arrivals were kept up with'),
+        ('reading_name', 'What was read, such as core_utilisation'),
+        ('measurement_reading.figure', 'What the device said, in the unit'),
+        ('measurement_reading.unit', 'Unit of the figure, such as ratio, bytes or count'),
+        ('core', 'The core that it is of; NULL: the whole device'),
+        ('share_of_latency', 'overhead_ns_per_call over the time of one call: 0.01 is 1 percent of the latency'),
+        ('share_of_ideal', 'ceiling_batches_per_s / ideal_batches_per_s; 1 is perfect')
+            ) AS meanings (name, said)
+            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
+            ORDER BY length(meanings.name) DESC
+            LIMIT 1
+        ) AS meaning ON true
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'valid_measurement', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'failed_check', 'server_history', 'server_trial', 'measurement_reading', 'measurement_harness')
+    LOOP
+        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
+            || ' IS ' || quote_nullable(found.said);
+    END LOOP;
+END $$;
+
+UPDATE bench_alembic_version SET version_num='0004' WHERE bench_alembic_version.version_num = '0003';
+
 COMMIT;

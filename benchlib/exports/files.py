@@ -30,7 +30,13 @@ _PARQUET_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Uuid, "VARCHAR"),
     (Text, "VARCHAR"),
 )
-_CHECK = 'STRUCT(name VARCHAR, passed BOOLEAN, figure DOUBLE, "limit" DOUBLE, unit VARCHAR, advice VARCHAR)'
+_LISTS = {
+    "checks": 'name VARCHAR, passed BOOLEAN, figure DOUBLE, "limit" DOUBLE, unit VARCHAR, advice VARCHAR',
+    "server_trials": "target_batches_per_s DOUBLE, achieved_batches_per_s DOUBLE, samples BIGINT, "
+    "p99_ms DOUBLE, met BOOLEAN",
+    "telemetry": "name VARCHAR, value DOUBLE, unit VARCHAR, core INTEGER",
+}
+"""What the elements of each list are."""
 
 
 def export(engine: Engine, selection: Selection, fmt: ExportFormat, output: Path) -> int:
@@ -56,7 +62,8 @@ def parquet_schema() -> dict[str, str]:
     """Column name to DuckDB's name of its type; Parquet has the like of each."""
     fields = ", ".join(f"{column.name} {_parquet_type(column.kind)}" for column in round_columns())
     columns = {column.name: _parquet_type(column.kind) for column in export_columns()}
-    return {**columns, "checks": f"{_CHECK}[]", "rounds": f"STRUCT({fields})[]"}
+    lists = {**_LISTS, "rounds": fields}
+    return {**columns, **{name: f"STRUCT({elements})[]" for name, elements in lists.items()}}
 
 
 @contextmanager

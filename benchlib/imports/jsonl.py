@@ -12,12 +12,34 @@ from benchlib.errors import BadInput
 from benchlib.imports.foreign import sentence_of
 from benchlib.imports.reading import Reading, Refused, Verdict
 from benchlib.records import MeasurementRecord, SweepRecord
-from benchlib.results import Environment, Failure, LatencySummary, Measurement, Round
+from benchlib.results import (
+    PERCENTILES,
+    Environment,
+    Failure,
+    HarnessOverhead,
+    LatencySummary,
+    Measurement,
+    Round,
+    ServerFigures,
+)
 from benchlib.spec import LoadSpec, ModelSpec, SweepSpec
 from benchlib.store.export import ASKED, SCHEMA_VERSION
+from benchlib.store.tables import LIMITS
 
 REQUIRED = frozenset(("schema_version", "sweep_id", "batch_size", "attempt", "status"))
 """Keys that tell such a file from others."""
+
+UNASKED: Mapping[str, Any] = {
+    "asked_worker_mode": "thread",
+    "asked_warmup": "fixed",
+    "asked_stop": "rounds",
+    "asked_duration_s": 60.0,
+    "asked_relative_half_width": 0.005,
+    "asked_target_batches_per_s": None,
+    "asked_latency_limit_ms": None,
+    "asked_arrival_seed": 0,
+}
+"""What everything did before a sweep could ask for it: older lines do not say. The migrations do the same."""
 
 Row = Mapping[str, Any]
 
@@ -50,7 +72,7 @@ def _parsed(line: str) -> Row:
     if row["schema_version"] != SCHEMA_VERSION:
         allowed = f"{SCHEMA_VERSION}, as this version of bench exports it"
         raise BadInput("schema_version", row["schema_version"], allowed)
-    return row
+    return {**UNASKED, **row}
 
 
 def _record(row: Row) -> MeasurementRecord:
@@ -81,13 +103,35 @@ def _sweep(row: Row) -> SweepRecord:
 
 def _result(row: Row) -> Measurement:
     histogram = {"buckets": row["latency_buckets"], "batches": row["latency_bucket_batches"]}
+    limits = {name: _limits(row, name) for name in PERCENTILES}
     nested = {
+        "topology": row.get("topology") or "",
+        "telemetry": row.get("telemetry") or (),
+        "throughput_interval": _limits(row, "throughput_inf_per_s"),
+        "latency_intervals": limits if any(limits.values()) else None,
+        "overhead": _overhead(row) if row.get("overhead_service_ms") is not None else None,
+        "server": _server(row) if row.get("target_batches_per_s") is not None else None,
         "latency": _fields(LatencySummary, row),
         "latency_histogram": histogram if row["latency_buckets"] is not None else None,
         "rounds": [_round(each) for each in row["rounds"]],
         "environment": _fields(Environment, row),
     }
     return Measurement.model_validate(_fields(Measurement, {**row, **nested}))
+
+
+def _limits(row: Row, figure: str) -> dict[str, Any] | None:
+    ends = {end: row.get(name) for end, name in zip(("low", "high"), LIMITS[figure], strict=True)}
+    return None if set(ends.values()) == {None} else ends
+
+
+def _overhead(row: Row) -> dict[str, Any]:
+    named = {"cost_per_call_ns": row["overhead_ns_per_call"], "service_ms": row["overhead_service_ms"]}
+    return _fields(HarnessOverhead, {**row, **named})
+
+
+def _server(row: Row) -> dict[str, Any]:
+    service = {name: row[f"service_{name}"] for name in LatencySummary.model_fields}
+    return _fields(ServerFigures, {**row, "trials": row["server_trials"], "service": service})
 
 
 def _round(row: Row) -> dict[str, Any]:

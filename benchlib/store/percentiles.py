@@ -15,7 +15,7 @@ from benchlib.store.tables import SeriesRow
 
 SERIES = (
     "series_id", "model", "sequence_length", "precision", "batch_size", "scenario", "replicas", "workers",
-    "backend", "instance_type", "hardware",
+    "backend", "instance_type", "hardware", "model_variant", "arrivals",
 )  # fmt: skip
 
 # Both views are defined by the migrations.
@@ -57,6 +57,10 @@ class SeriesPercentiles:
     backend: str
     instance_type: str | None
     hardware: bool
+    model_variant: str | None
+    """Such as ``encoder``; ``None``: a classification of text."""
+    arrivals: str | None
+    """Of the scenario ``server``, such as ``rate 500/s``."""
     measurements: int
     first_night: date
     last_night: date

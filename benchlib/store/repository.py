@@ -252,6 +252,8 @@ def _comparison(connection: Connection, sweep_id: uuid.UUID) -> Comparison | Non
         label=sweep.label,
         origin=sweep.origin,
         created_at=sweep.created_at,
+        latency_limit_ms=sweep.latency_limit_ms,
+        scenario=sweep.scenario,
         rows=tuple(ComparisonRow(**{name: getattr(line, name) for name in ROW_FIELDS}) for line in lines),
     )
 

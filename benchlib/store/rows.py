@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
-from benchlib.results import CompileResult, Environment, Failure, Measurement, Round
+from benchlib.results import (
+    PERCENTILES,
+    CompileResult,
+    Environment,
+    Failure,
+    HarnessOverhead,
+    LatencyIntervals,
+    Measurement,
+    Round,
+    ServerFigures,
+)
+from benchlib.store.tables import LIMITS
 
 Values = dict[str, Any]
 """Column name to value; never leaves `benchlib.store`."""
@@ -33,10 +44,9 @@ def sweep_values(sweep: SweepRecord) -> Values:
     asked = {
         **spec.model_dump(exclude={"model", "load"}),
         **spec.load.model_dump(),
+        **spec.model.model_dump(exclude={"name", "revision"}),
         "model": spec.model.name,
         "model_revision": spec.model.revision,
-        "sequence_length": spec.model.sequence_length,
-        "seed": spec.model.seed,
         "replicas": None if spec.load.replicas == "auto" else spec.load.replicas,
         "workers": None if spec.load.workers == "auto" else spec.load.workers,
     }
@@ -85,17 +95,52 @@ def _artifact_values(result: CompileResult) -> Values:
 
 
 def _result_values(result: Measurement) -> Values:
-    nested = {"latency", "latency_histogram", "rounds", "environment"}
+    nested = {"throughput_interval", "latency", "latency_intervals", "latency_histogram", "overhead"}
+    own = result.model_dump(
+        exclude={"format_version", "batch_size", "scenario", "server", "rounds", "environment", *nested}
+    )
     histogram = result.latency_histogram
-    own = result.model_dump(exclude={"format_version", "batch_size", "scenario", *nested})
     return {
         **own,
         **result.latency.model_dump(),
+        **_limit_values(result),
+        **(_overhead_values(result.overhead) if result.overhead else {}),
+        **(_server_values(result.server) if result.server else {}),
+        "topology": result.topology or None,
+        "telemetry": own["telemetry"] or None,
         "latency_buckets": histogram and histogram.buckets,
         "latency_bucket_batches": histogram and histogram.batches,
         "status": "ok" if result.valid else "invalid",
         "environment_id": environment_id_of(result.environment),
     }
+
+
+def _limit_values(result: Measurement) -> Values:
+    intervals = result.latency_intervals or LatencyIntervals()
+    found = {
+        "throughput_inf_per_s": result.throughput_interval,
+        **{name: getattr(intervals, name) for name in PERCENTILES},
+    }
+    return {
+        column: end
+        for figure, interval in found.items()
+        if interval is not None
+        for column, end in zip(LIMITS[figure], (interval.low, interval.high), strict=True)
+    }
+
+
+def _overhead_values(overhead: HarnessOverhead) -> Values:
+    return {
+        "overhead_ns_per_call": overhead.cost_per_call_ns,
+        "overhead_service_ms": overhead.service_ms,
+        **overhead.model_dump(include={"ideal_batches_per_s", "ceiling_batches_per_s"}),
+    }
+
+
+def _server_values(server: ServerFigures) -> Values:
+    own = server.model_dump()
+    service = {f"service_{name}": value for name, value in own.pop("service").items()}
+    return {"server_trials": own.pop("trials"), **own, **service}
 
 
 def _failure_values(failure: Failure) -> Values:

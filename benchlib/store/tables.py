@@ -8,6 +8,7 @@ together.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -34,8 +35,30 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from benchlib.results import PERCENTILES
+
 LATENCIES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "max_ms")
 """In ascending order."""
+
+LIMITS: Mapping[str, tuple[str, str]] = {
+    "throughput_inf_per_s": ("throughput_low_inf_per_s", "throughput_high_inf_per_s"),
+    **{name: (name.replace("_ms", "_low_ms"), name.replace("_ms", "_high_ms")) for name in PERCENTILES},
+}
+"""Figure to the columns of its 95 % interval."""
+
+OVERHEAD = ("overhead_ns_per_call", "overhead_service_ms", "ideal_batches_per_s", "ceiling_batches_per_s")
+"""What the load generator costs and can show; known together or not at all."""
+
+SERVICE = ("service_samples", "service_mean_ms", *(f"service_{name}" for name in LATENCIES))
+"""Latency of the calls alone; a mean that is missing hides no disorder of the others."""
+
+ARRIVALS = ("target_batches_per_s", "arrival_seed", "server_trials")
+"""What every measurement of the scenario server has."""
+
+MODEL_VARIANT = (
+    "nullif(btrim(coalesce(nullif(head, 'classification'), '') || ' ' || "
+    "coalesce(nullif(inputs, 'text'), '')), '')"
+)
 
 SHA256 = "'^[0-9a-f]{64}$'"
 
@@ -99,10 +122,63 @@ def _window_rules() -> list[CheckConstraint]:
     ]
 
 
+def _limit_rules() -> list[CheckConstraint]:
+    """Rules of the intervals.
+
+    The limits of a percentile are samples around it. Those of the throughput may come from the mean of parts
+    of the run: one slow part can take the throughput of the whole time out of them, which is no reason to
+    refuse the figure.
+    """
+    pairs = [
+        f"num_nulls({low}, {high}) <> 1 AND ({low} IS NULL OR {figure} IS NOT NULL)"
+        for figure, (low, high) in LIMITS.items()
+    ]
+    throughput_low, throughput_high = LIMITS["throughput_inf_per_s"]
+    around = [f"{LIMITS[name][0]} <= {name} AND {name} <= {LIMITS[name][1]}" for name in PERCENTILES]
+    positive = _positive(*(limit for name in PERCENTILES for limit in LIMITS[name]))
+    finite = f"{throughput_low} > '-Infinity' AND {throughput_high} < 'Infinity'"
+    ordered = [f"{throughput_low} <= {throughput_high}", finite, *around, positive]
+    return [
+        CheckConstraint(" AND ".join(pairs), "limits"),
+        CheckConstraint(" AND ".join(ordered), "limits_ordered"),
+    ]
+
+
+def _server_rules() -> list[CheckConstraint]:
+    """Rules of what only the scenario server has."""
+    service = f"service_samples >= 1 AND {_positive(*SERVICE[1:])} AND {_ascending(*SERVICE[2:])}"
+    others = ", ".join(("p99_limit_ms", *SERVICE))
+    return [
+        CheckConstraint(
+            f"scenario = 'server' OR num_nonnulls({', '.join(ARRIVALS)}, {others}) = 0", "server_only"
+        ),
+        CheckConstraint(
+            f"num_nulls({', '.join(ARRIVALS)}) IN (0, {len(ARRIVALS)}) AND "
+            f"(target_batches_per_s IS NOT NULL OR num_nonnulls({others}) = 0) AND "
+            f"{_positive('target_batches_per_s', 'p99_limit_ms')} AND arrival_seed >= 0 AND "
+            "jsonb_typeof(server_trials) = 'array' AND (server_trials = '[]' OR p99_limit_ms IS NOT NULL)",
+            "arrivals",
+        ),
+        CheckConstraint(f"{service} AND service_mean_ms <= 1.000001 * service_max_ms", "service"),
+    ]
+
+
 def _latency(what: str) -> Mapped[float | None]:
     return mapped_column(
         comment=f"{what} of the latency of one batch, ms; NULL where too few samples support it"
     )
+
+
+def _lower(figure: str) -> Mapped[float | None]:
+    return mapped_column(comment=f"Lower end of the 95 percent interval of {figure}, in its unit")
+
+
+def _upper(figure: str) -> Mapped[float | None]:
+    return mapped_column(comment=f"Upper end of the 95 percent interval of {figure}, in its unit")
+
+
+def _service(what: str) -> Mapped[float | None]:
+    return mapped_column(comment=f"server: {what} of the calls alone, without waiting for a worker, ms")
 
 
 class EnvironmentRow(Base):
@@ -168,6 +244,20 @@ class SweepRow(Base):
             "counts",
         ),
         CheckConstraint("seed >= 0", "seed"),
+        CheckConstraint(_one_of("head", "classification", "encoder"), "head"),
+        CheckConstraint(_one_of("inputs", "text", "zeros_int32"), "inputs"),
+        CheckConstraint(_one_of("worker_mode", "auto", "thread", "process", "native"), "worker_mode"),
+        CheckConstraint(_one_of("warmup", "stable", "fixed"), "warmup"),
+        CheckConstraint(_one_of("stop", "rounds", "duration", "precision"), "stop"),
+        CheckConstraint(
+            f"{_positive('duration_s')} AND relative_half_width > 0 AND relative_half_width < 1", "stop_rule"
+        ),
+        CheckConstraint(
+            f"{_positive('target_batches_per_s')} AND arrival_seed >= 0 AND "
+            "(scenario = 'server' OR target_batches_per_s IS NULL)",
+            "arrivals",
+        ),
+        CheckConstraint(_positive("latency_limit_ms"), "latency_limit"),
         Index(None, "created_at"),
         Index(None, "night"),
         {"comment": "What was asked: one model, several batch sizes; one row per DAG run or import"},
@@ -203,6 +293,26 @@ class SweepRow(Base):
         comment="UTC date on which the sweep began",
         nullable=False,
     )
+    head: Mapped[str] = mapped_column(comment="What the network ends in: classification, or encoder for none")
+    inputs: Mapped[str] = mapped_column(comment="What it is called with: text, or zeros_int32")
+    model_variant: Mapped[str | None] = mapped_column(
+        Computed(MODEL_VARIANT, persisted=True),
+        comment="Head and inputs where they are others than classification of text; NULL: they are those",
+    )
+    worker_mode: Mapped[str] = mapped_column(comment="Asked kind of worker; auto leaves it to a calibration")
+    warmup: Mapped[str] = mapped_column(comment="fixed: warmup_batches and no more; stable: until it settled")
+    stop: Mapped[str] = mapped_column(comment="What ends the measuring: rounds, duration or precision")
+    duration_s: Mapped[float] = mapped_column(
+        comment="Asked measured time, or the longest for stop precision, s"
+    )
+    relative_half_width: Mapped[float] = mapped_column(
+        comment="Asked half of the 95 percent interval over its value, for stop precision"
+    )
+    target_batches_per_s: Mapped[float | None] = mapped_column(
+        comment="server: asked mean rate of the arrivals; NULL: search the highest that meets the limit"
+    )
+    latency_limit_ms: Mapped[float | None] = mapped_column(comment="Highest acceptable P99, ms; NULL: none")
+    arrival_seed: Mapped[int] = mapped_column(BigInteger, comment="server: asked seed of the random arrivals")
 
 
 class CompilationRow(Base):
@@ -273,7 +383,16 @@ SERIES_KEY = (
     "model", "model_revision", "sequence_length", "precision", "compiler_args", "batch_size", "scenario",
     "replicas", "workers", "worker_mode", "backend", "instance_type", "hardware",
 )  # fmt: skip
-"""What stays the same along a series. The versions of the software are not in it: they are what changes."""
+"""What stays the same along a series. The versions of the software are not in it: they are what changes.
+
+The model's variant and the arrivals of the scenario server are part of it too. They came later and are left
+out of the derived id where there are none, so that ids that people and other databases know stay as they are.
+"""
+
+SERIES_ROW = (
+    f"CASE WHEN num_nonnulls(model_variant, arrivals) = 0 THEN ROW({', '.join(SERIES_KEY)})::text "
+    f"ELSE ROW({', '.join(SERIES_KEY)}, model_variant, arrivals)::text END"
+)
 
 
 class SeriesRow(Base):
@@ -282,10 +401,10 @@ class SeriesRow(Base):
     __tablename__ = "series"
     __table_args__ = (
         CheckConstraint(
-            f"series_id = left(encode(sha256(convert_to(ROW({', '.join(SERIES_KEY)})::text, "
-            "'UTF8')), 'hex'), 32)::uuid",
+            f"series_id = left(encode(sha256(convert_to({SERIES_ROW}, 'UTF8')), 'hex'), 32)::uuid",
             "derived",
         ),
+        CheckConstraint("arrivals <> '' AND scenario = 'server' OR arrivals IS NULL", "arrivals"),
         CheckConstraint(_at_least_1("sequence_length", "batch_size", "replicas", "workers"), "counts"),
         {"comment": "The keys of the histories: measurements of one series differ in time and software only"},
     )
@@ -302,7 +421,7 @@ class SeriesRow(Base):
     scenario: Mapped[str] = mapped_column(comment="Kind of load: offline, server or single_stream")
     replicas: Mapped[int | None] = mapped_column(comment="Loaded copies of the model; NULL: not known")
     workers: Mapped[int | None] = mapped_column(comment="Closed loops that issued batches; NULL: not known")
-    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread or process")
+    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread, process or native")
     backend: Mapped[str] = mapped_column(comment="What ran the model")
     instance_type: Mapped[str | None] = mapped_column(
         comment="The cloud's name of the machine, such as inf2.xlarge"
@@ -310,9 +429,19 @@ class SeriesRow(Base):
     hardware: Mapped[bool] = mapped_column(
         comment="True only for a real accelerator; results of a CPU or a stand-in never stand for one"
     )
+    model_variant: Mapped[str | None] = mapped_column(
+        comment="Head and inputs where they are others than classification of text; NULL: they are those"
+    )
+    arrivals: Mapped[str | None] = mapped_column(
+        comment="server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL"
+    )
 
 
-FIGURES = "batches, inferences, duration_s, throughput_inf_per_s, samples"
+FIGURES = (
+    "batches", "inferences", "duration_s", "throughput_inf_per_s", "samples", "mean_ms", *LATENCIES,
+    *OVERHEAD, *ARRIVALS, "telemetry",
+)  # fmt: skip
+"""What a failed attempt cannot have; other rules let the rest come with these only."""
 
 
 HISTORY_COLUMNS = (
@@ -337,10 +466,19 @@ class MeasurementRow(Base):
         CheckConstraint(_one_of("status", "ok", "invalid", "failed"), "status"),
         CheckConstraint(_one_of("scenario", "offline", "server", "single_stream"), "scenario"),
         CheckConstraint(_one_of("precision", "fp32", "bf16"), "precision"),
-        CheckConstraint(_one_of("worker_mode", "thread", "process"), "worker_mode"),
+        CheckConstraint(_one_of("worker_mode", "thread", "process", "native"), "worker_mode"),
         CheckConstraint(_at_least_1("batch_size", "attempt", "replicas", "workers"), "load"),
         CheckConstraint("inferences = batches * batch_size", "inferences"),
         *_window_rules(),
+        *_limit_rules(),
+        *_server_rules(),
+        CheckConstraint("processes >= 1", "processes"),
+        CheckConstraint(
+            f"num_nulls({', '.join(OVERHEAD)}) IN (0, {len(OVERHEAD)}) AND overhead_ns_per_call >= 0 AND "
+            f"overhead_ns_per_call < 'Infinity' AND {_positive(*OVERHEAD[1:])}",
+            "overhead",
+        ),
+        CheckConstraint("jsonb_typeof(telemetry) = 'array'", "telemetry"),
         CheckConstraint("load_duration_s >= 0 AND load_duration_s < 'Infinity'", "load_duration"),
         CheckConstraint(
             "status = 'failed' OR (num_nonnulls(failure_kind, failure_message, failure_log_tail) = 0 AND "
@@ -359,7 +497,7 @@ class MeasurementRow(Base):
         ),
         CheckConstraint(
             "status <> 'failed' OR (num_nulls(failure_kind, failure_message) = 0 AND "
-            f"num_nonnulls({FIGURES}, mean_ms, {', '.join(LATENCIES)}) = 0)",
+            f"num_nonnulls({', '.join(FIGURES)}) = 0)",
             "failed_has_reason",
         ),
         CheckConstraint(
@@ -424,7 +562,7 @@ class MeasurementRow(Base):
     precision: Mapped[str | None] = mapped_column(comment="Precision of the program; NULL: not known")
     replicas: Mapped[int | None] = mapped_column(comment="Loaded copies of the model")
     workers: Mapped[int | None] = mapped_column(comment="Closed loops that issued batches")
-    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread or process")
+    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread, process or native")
     batches: Mapped[int | None] = mapped_column(
         BigInteger, comment="Measured batches of all workers in all rounds"
     )
@@ -465,6 +603,56 @@ class MeasurementRow(Base):
     series_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey(SeriesRow.series_id),
         comment="The history it belongs to; the database fills it in; NULL for a failed attempt",
+    )
+    processes: Mapped[int | None] = mapped_column(comment="Processes that the workers were spread over")
+    topology: Mapped[str | None] = mapped_column(comment="What issued the calls and why, one sentence")
+    throughput_low_inf_per_s: Mapped[float | None] = _lower("throughput_inf_per_s")
+    throughput_high_inf_per_s: Mapped[float | None] = _upper("throughput_inf_per_s")
+    p50_low_ms: Mapped[float | None] = _lower("p50_ms")
+    p50_high_ms: Mapped[float | None] = _upper("p50_ms")
+    p90_low_ms: Mapped[float | None] = _lower("p90_ms")
+    p90_high_ms: Mapped[float | None] = _upper("p90_ms")
+    p95_low_ms: Mapped[float | None] = _lower("p95_ms")
+    p95_high_ms: Mapped[float | None] = _upper("p95_ms")
+    p99_low_ms: Mapped[float | None] = _lower("p99_ms")
+    p99_high_ms: Mapped[float | None] = _upper("p99_ms")
+    p99_9_low_ms: Mapped[float | None] = _lower("p99_9_ms")
+    p99_9_high_ms: Mapped[float | None] = _upper("p99_9_ms")
+    overhead_ns_per_call: Mapped[float | None] = mapped_column(
+        comment="Median time of the load generator's loop around an empty replica, ns"
+    )
+    overhead_service_ms: Mapped[float | None] = mapped_column(
+        comment="Time of one call that ideal_batches_per_s and ceiling_batches_per_s are for, ms"
+    )
+    ideal_batches_per_s: Mapped[float | None] = mapped_column(comment="workers / overhead_service_ms")
+    ceiling_batches_per_s: Mapped[float | None] = mapped_column(
+        comment="What the load generator shows of an ideal device that takes exactly overhead_service_ms"
+    )
+    target_batches_per_s: Mapped[float | None] = mapped_column(
+        comment="server: mean rate of the random arrivals, given or found by the search"
+    )
+    p99_limit_ms: Mapped[float | None] = mapped_column(comment="server: highest acceptable P99, ms")
+    arrival_seed: Mapped[int | None] = mapped_column(
+        BigInteger, comment="server: seed of the random arrivals"
+    )
+    server_trials: Mapped[list[dict[str, Any]] | None] = mapped_column(
+        JSONB(none_as_null=True),
+        comment="server: rates that the search tried, in order: target_batches_per_s, "
+        "achieved_batches_per_s, samples, p99_ms, met; empty: the rate was given",
+    )
+    service_samples: Mapped[int | None] = mapped_column(
+        BigInteger, comment="server: calls that the service latencies are taken from"
+    )
+    service_mean_ms: Mapped[float | None] = _service("mean latency")
+    service_p50_ms: Mapped[float | None] = _service("median latency")
+    service_p90_ms: Mapped[float | None] = _service("90th percentile of the latency")
+    service_p95_ms: Mapped[float | None] = _service("95th percentile of the latency")
+    service_p99_ms: Mapped[float | None] = _service("99th percentile of the latency")
+    service_p99_9_ms: Mapped[float | None] = _service("99.9th percentile of the latency")
+    service_max_ms: Mapped[float | None] = _service("maximum of the latency")
+    telemetry: Mapped[list[dict[str, Any]] | None] = mapped_column(
+        JSONB(none_as_null=True),
+        comment="What the device said of itself: name, value, unit, core; NULL: nothing",
     )
 
 

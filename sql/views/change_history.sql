@@ -64,7 +64,9 @@ SELECT
                     WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
                 ) AS after_id
         ) AS pair
-    ) AS environment_changes
+    ) AS environment_changes,
+    series.model_variant,
+    series.arrivals
 FROM change
 INNER JOIN series ON series.series_id = change.series_id
 INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id

@@ -35,7 +35,17 @@ SELECT
     coalesce(measured.precision, compiled.precision) AS precision,
     environment.hardware,
     environment.device,
-    environment.instance_type
+    environment.instance_type,
+    sweep.model_variant,
+    sweep.scenario,
+    sweep.latency_limit_ms,
+    measured.worker_mode,
+    measured.samples,
+    measured.throughput_low_inf_per_s,
+    measured.throughput_high_inf_per_s,
+    measured.p90_ms,
+    measured.p99_9_ms,
+    measured.target_batches_per_s
 FROM sweep
 CROSS JOIN LATERAL (
     SELECT unnest(sweep.batch_sizes)

@@ -33,7 +33,9 @@ SELECT
     period.valid_from,
     period.usd_per_hour,
     (1e6 / valid.throughput_inf_per_s) * (period.usd_per_hour::double precision / 3600)
-        AS usd_per_million_inferences
+        AS usd_per_million_inferences,
+    series.model_variant,
+    series.arrivals
 FROM valid_measurement AS valid
 INNER JOIN series ON series.series_id = valid.series_id
 -- Left, though every measurement has both: what a query does not ask for is then not read.

@@ -25,7 +25,9 @@ SELECT
     CASE WHEN valid.sweep_id IS NOT NULL THEN 'valid' ELSE coalesce(missing.state, 'none') END AS state,
     coalesce(valid.sweep_id, missing.sweep_id) AS sweep_id,
     CASE WHEN valid.sweep_id IS NULL THEN coalesce(missing.reason, 'no sweep') ELSE '' END AS reason,
-    life.last_night
+    life.last_night,
+    series.model_variant,
+    series.arrivals
 FROM (
     SELECT bounds.first_night + day.number AS night
     FROM (
@@ -92,6 +94,10 @@ LEFT JOIN LATERAL (
         AND sweep.backend = series.backend
         AND coalesce(sweep.replicas = series.replicas, true)
         AND coalesce(sweep.workers = series.workers, true)
+        AND sweep.model_variant IS NOT DISTINCT FROM series.model_variant
+        AND coalesce(
+            series.arrivals = server_arrivals(sweep.target_batches_per_s, sweep.latency_limit_ms), true
+        )
         AND series.batch_size = ANY (sweep.batch_sizes)
         AND coalesce(measured.series_id = series.series_id, true)
     ORDER BY measured.status = 'invalid' DESC NULLS LAST, sweep.created_at DESC

@@ -29,7 +29,9 @@ SELECT
     level.sweeps,
     level.median_throughput_inf_per_s,
     level.median_p50_ms,
-    level.median_p99_ms
+    level.median_p99_ms,
+    series.model_variant,
+    series.arrivals
 FROM series
 CROSS JOIN LATERAL (
     SELECT baseline.*

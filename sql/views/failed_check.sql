@@ -26,7 +26,9 @@ SELECT
     checked.figure,
     checked.figure_limit,
     checked.unit,
-    checked.advice
+    checked.advice,
+    series.model_variant,
+    series.arrivals
 FROM measurement_check AS checked
 INNER JOIN series ON series.series_id = checked.series_id
 WHERE checked.status = 'invalid' AND NOT checked.passed;

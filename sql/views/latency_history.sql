@@ -33,7 +33,19 @@ SELECT
     valid.p99_ms,
     valid.p99_9_ms,
     valid.max_ms,
-    valid.throughput_inf_per_s
+    valid.throughput_inf_per_s,
+    series.model_variant,
+    series.arrivals,
+    valid.p50_low_ms,
+    valid.p50_high_ms,
+    valid.p90_low_ms,
+    valid.p90_high_ms,
+    valid.p95_low_ms,
+    valid.p95_high_ms,
+    valid.p99_low_ms,
+    valid.p99_high_ms,
+    valid.p99_9_low_ms,
+    valid.p99_9_high_ms
 FROM valid_measurement AS valid
 INNER JOIN series ON series.series_id = valid.series_id
 -- Left, though every measurement has both: what a query does not ask for is then not read.

@@ -28,7 +28,11 @@ SELECT
     best.throughput_inf_per_s,
     best.p50_ms,
     best.p95_ms,
-    best.p99_ms
+    best.p99_ms,
+    series.model_variant,
+    series.arrivals,
+    best.throughput_low_inf_per_s,
+    best.throughput_high_inf_per_s
 FROM sweep
 CROSS JOIN LATERAL (
     SELECT valid.*
@@ -37,7 +41,8 @@ CROSS JOIN LATERAL (
     ORDER BY valid.throughput_inf_per_s DESC, valid.batch_size
     LIMIT 1
 ) AS best
-INNER JOIN environment ON environment.environment_id = best.environment_id;
+INNER JOIN environment ON environment.environment_id = best.environment_id
+INNER JOIN series ON series.series_id = best.series_id;
 
 COMMENT ON VIEW peak IS
     'The batch size with the highest throughput of every sweep, among valid measurements only';

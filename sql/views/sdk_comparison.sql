@@ -35,7 +35,9 @@ SELECT
     step.previous_sdk,
     step.throughput_change,
     step.p50_change,
-    step.p99_change
+    step.p99_change,
+    series.model_variant,
+    series.arrivals
 FROM series
 CROSS JOIN LATERAL (
     SELECT

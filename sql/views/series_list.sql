@@ -18,7 +18,9 @@ SELECT
     series.instance_type,
     series.hardware,
     life.first_night,
-    life.last_night
+    life.last_night,
+    series.model_variant,
+    series.arrivals
 FROM series
 CROSS JOIN LATERAL (
     SELECT min(measurement.night) AS first_night, max(measurement.night) AS last_night

@@ -24,7 +24,11 @@ SELECT
     sweep.label,
     environment.sdk,
     valid.environment_id,
-    valid.throughput_inf_per_s
+    valid.throughput_inf_per_s,
+    series.model_variant,
+    series.arrivals,
+    valid.throughput_low_inf_per_s,
+    valid.throughput_high_inf_per_s
 FROM valid_measurement AS valid
 INNER JOIN series ON series.series_id = valid.series_id
 -- Left, though every measurement has both: what a query does not ask for is then not read.

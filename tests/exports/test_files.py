@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine, text
 
 from benchlib.errors import BenchError
@@ -19,8 +20,9 @@ from benchlib.imports.jsonl import read_json_lines
 from benchlib.imports.published import read_published
 from benchlib.loadgen.histogram import latency_histogram
 from benchlib.records import sweep_id_of
-from benchlib.results import Check
+from benchlib.results import Check, Reading, ServerTrial
 from benchlib.settings import PROJECT_ROOT
+from benchlib.spec import ModelSpec
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.export import Selection, export_columns, round_columns
 from benchlib.store.repository import Repository
@@ -28,7 +30,17 @@ from tests.conftest import new_database
 from tests.imports import published_rows
 from tests.store import samples
 
-TABLES = ("sweep", "environment", "measurement", "round")
+TABLES = ("sweep", "environment", "series", "measurement", "round")
+SEARCH = samples.asked_of_server(
+    worker_mode="native", warmup="fixed", stop="precision", duration_s=30.0, relative_half_width=0.01
+)
+SEARCH = SEARCH.model_copy(
+    update={
+        "spec": SEARCH.spec.model_copy(
+            update={"model": ModelSpec(name="bert-base-uncased", head="encoder", inputs="zeros_int32")}
+        )
+    }
+)
 
 
 @pytest.fixture
@@ -53,6 +65,8 @@ def filled(engine: Engine) -> Engine:
     repository.record(samples.measurement(2, result=doubtful))
     repository.record(samples.measurement(2, attempt=2, failure=samples.failure(log_tail=("x\0y", "{"))))
     repository.record(samples.measurement(4, failure=samples.failure()))
+    repository.record(samples.measurement(8, result=samples.told(8)))
+    repository.record(samples.server_measurement(sweep=SEARCH))
     rows = published_rows.table_of(published_rows.SOUND, published_rows.TOO_SLOW, published_rows.INF1)
     repository.record_all(read_published(rows.splitlines(keepends=True)).records)
     return engine
@@ -76,11 +90,11 @@ def lines_of(engine: Engine, directory: Path, selection: Selection = Selection()
 def test_lines_come_back_as_the_same_rows_in_another_database(
     filled: Engine, other: Engine, tmp_path: Path
 ) -> None:
-    assert export(filled, Selection(), "jsonl", tmp_path / "rows.jsonl") == 7
+    assert export(filled, Selection(), "jsonl", tmp_path / "rows.jsonl") == 9
     with (tmp_path / "rows.jsonl").open() as lines:
         reading = read_json_lines(lines)
     assert reading.refused == ()
-    assert Repository(other).record_all(reading.records) == 7
+    assert Repository(other).record_all(reading.records) == 9
     assert rows_of(other) == rows_of(filled)
     assert Repository(other).record_all(reading.records) == 0
     assert rows_of(other) == rows_of(filled)
@@ -106,7 +120,7 @@ def test_parquet_has_the_lines_rows_with_their_types(filled: Engine, tmp_path: P
     assert list(types) == list(parquet_schema())
     lines = lines_of(filled, tmp_path)
     found = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-    assert (count, len(found)) == (7, len(lines))
+    assert (count, len(found)) == (9, len(lines))
     for row, line in zip(found, lines, strict=True):
         assert {name: _plain(value) for name, value in row.items()} == line
 
@@ -124,11 +138,11 @@ def _plain(value: object) -> object:
 @pytest.mark.parametrize(
     ("selection", "count"),
     [
-        (Selection(), 7),
+        (Selection(), 9),
         (Selection(model="bert-base-cased"), 1),
         (Selection(model="bert-base-uncased", batch_size=2), 2),
         (Selection(instance_type="inf2.xlarge"), 2),
-        (Selection(since=date(2026, 3, 1)), 4),
+        (Selection(since=date(2026, 3, 1)), 6),
         (Selection(since=date(2026, 3, 2)), 0),
         (Selection(until=date(2022, 4, 29)), 1),
         (Selection(until=date(2022, 4, 28)), 0),
@@ -180,9 +194,12 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_lies_around(
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_checks_fields_are_those_of_the_contract() -> None:
-    fields = duckdb.sqltype(parquet_schema()["checks"].removesuffix("[]")).children
-    assert [name for name, _ in fields] == list(Check.model_fields)
+@pytest.mark.parametrize(
+    ("column", "contract"), [("checks", Check), ("telemetry", Reading), ("server_trials", ServerTrial)]
+)
+def test_the_fields_of_a_list_are_those_of_the_contract(column: str, contract: type[BaseModel]) -> None:
+    fields = duckdb.sqltype(parquet_schema()[column].removesuffix("[]")).children
+    assert [name for name, _ in fields] == list(contract.model_fields)
 
 
 def test_the_document_explains_every_column() -> None:

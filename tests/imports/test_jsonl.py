@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from sqlalchemy import Engine
 from benchlib.errors import BadInput
 from benchlib.exports.files import export
 from benchlib.imports.jsonl import read_json_lines
+from benchlib.records import MeasurementRecord
+from benchlib.spec import ModelSpec
 from benchlib.store.export import Selection
 from benchlib.store.repository import Repository
+from benchlib.store.spool import Spool
 from tests.store import samples
 
 
@@ -26,8 +30,47 @@ def row(engine: Engine, tmp_path: Path) -> dict[str, Any]:
     return line
 
 
-def test_a_row_is_the_record_that_was_stored(row: dict[str, Any]) -> None:
-    assert read_json_lines([json.dumps(row)]).records == (samples.measurement(),)
+ENCODER = ModelSpec(name="bert-base-uncased", head="encoder", inputs="zeros_int32")
+ENCODING = samples.sweep("encoder", spec=samples.sweep().spec.model_copy(update={"model": ENCODER}))
+GIVEN = samples.asked_of_server("given", target_batches_per_s=500.0, stop="duration", worker_mode="thread")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        samples.measurement(),
+        samples.measurement(failure=samples.failure(log_tail=("one", "two"))),
+        samples.measurement(sweep=ENCODING, result=samples.told()),
+        samples.server_measurement(),
+        samples.server_measurement(sweep=GIVEN, result=samples.served(500.0, trials=(), p99_limit_ms=None)),
+    ],
+    ids=["plain", "failed", "told", "searched", "given"],
+)
+def test_a_record_comes_back_from_spool_database_and_export(
+    engine: Engine, tmp_path: Path, record: MeasurementRecord
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.write(record)
+    assert spool.replay(Repository(engine)).replayed == 1
+    export(engine, Selection(), "jsonl", tmp_path / "rows.jsonl")
+    with (tmp_path / "rows.jsonl").open() as lines:
+        assert read_json_lines(lines).records == (record,)
+
+
+NEWER = re.compile(r"asked_(worker_mode|warmup$|stop|duration_s|relative|target|latency|arrival)|head|inputs|"
+                   r"model_variant|processes|topology|.*_(low|high)_|overhead|ideal|ceiling|target|p99_limit|"
+                   r"arrival|server|service|telemetry")  # fmt: skip
+"""Columns that older versions did not export."""
+
+
+def test_a_line_of_an_older_version_asked_for_what_everything_did_then(row: dict[str, Any]) -> None:
+    older = {name: value for name, value in row.items() if not NEWER.match(name)}
+    assert len(row) - len(older) == 42
+    (record,) = read_json_lines([json.dumps(older)]).records
+    load = record.sweep.spec.load
+    assert (load.worker_mode, load.warmup, load.stop) == ("thread", "fixed", "rounds")
+    assert record.result == samples.measured()
+    assert record.sweep.spec.model == samples.sweep().spec.model
 
 
 def test_a_damaged_line_is_refused_and_the_others_are_taken(row: dict[str, Any]) -> None:
@@ -45,6 +88,10 @@ def test_a_damaged_line_is_refused_and_the_others_are_taken(row: dict[str, Any])
         ({"created_at": "yesterday"}, "created_at: 'yesterday' is not allowed"),
         ({"created_at": "2026-03-01T12:00:00"}, "created_at: '2026-03-01T12:00:00' is not allowed"),
         ({"samples": None}, "Measurement: "),
+        ({"p50_low_ms": 0.9}, "latency_intervals.p50_ms.high: None is not allowed"),
+        ({"overhead_service_ms": 1.0}, "overhead.cost_per_call_ns: None is not allowed"),
+        ({"target_batches_per_s": 5.0}, "server.arrival_seed: None is not allowed"),
+        ({"asked_target_batches_per_s": 5.0}, "target_batches_per_s: 5.0 is not allowed"),
         ({"latency_buckets": [1, 2], "latency_bucket_batches": [12000]}, "latency_histogram: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""The small fleet's database, and its roles."""
+"""The databases of the small fleets, and their roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from tests.conftest import new_database
-from tests.store import fleet
+from tests.store import fleet, load_fleet
 
 
 def run_psql(server: EmbeddedPostgres, engine: Engine, *arguments: str) -> str:
@@ -28,6 +28,17 @@ def small_fleet(postgres: EmbeddedPostgres) -> Iterator[Engine]:
     with new_database(postgres) as url:
         engine = create_engine(url)
         fleet.fill(engine)
+        run_psql(postgres, engine, "-f", str(PROJECT_ROOT / "sql" / "roles.sql"))
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def driven_fleet(postgres: EmbeddedPostgres) -> Iterator[Engine]:
+    """The database of `tests.store.load_fleet` with both roles; tests only read it."""
+    with new_database(postgres) as url:
+        engine = create_engine(url)
+        load_fleet.fill(engine)
         run_psql(postgres, engine, "-f", str(PROJECT_ROOT / "sql" / "roles.sql"))
         yield engine
         engine.dispose()

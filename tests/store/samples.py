@@ -12,11 +12,17 @@ from benchlib.results import (
     CompileResult,
     Environment,
     Failure,
+    HarnessOverhead,
+    Interval,
+    LatencyIntervals,
     LatencySummary,
     Measurement,
+    Reading,
     Round,
+    ServerFigures,
+    ServerTrial,
 )
-from benchlib.spec import ModelSpec, SweepSpec
+from benchlib.spec import LoadSpec, ModelSpec, SweepSpec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOST = Environment(
@@ -25,6 +31,19 @@ HOST = Environment(
 LITTLE = Check(name="little", passed=True, figure=12.0, limit=0.02, unit="workers", advice="All well.")
 NOISY = Check(name="steal", passed=False, advice="Other guests took the CPU: measure again.")
 QUARRELSOME = Check(name="drift", passed=False, advice="The rounds drift.")
+HARNESS = HarnessOverhead(
+    cost_per_call_ns=420.5, service_ms=0.948, ideal_batches_per_s=12658.2, ceiling_batches_per_s=12600.9
+)
+READINGS = (
+    Reading(name="core_utilisation", value=0.97, unit="ratio", core=0),
+    Reading(name="device_memory", value=2.5e9, unit="bytes"),
+)
+TRIALS = (
+    ServerTrial(
+        target_batches_per_s=600.0, achieved_batches_per_s=540.0, samples=5400, p99_ms=9.5, met=False
+    ),
+    ServerTrial(target_batches_per_s=500.5, achieved_batches_per_s=500.0, samples=5000, p99_ms=4.5, met=True),
+)
 
 
 def sweep(run_id: str = "run-1", **changes: Any) -> SweepRecord:
@@ -81,6 +100,54 @@ def measured(batch_size: int = 1, throughput_inf_per_s: float = 12649.572, **cha
         "started_at": NOON,
     }
     return Measurement(**{**values, **changes})
+
+
+def told(batch_size: int = 1, **changes: Any) -> Measurement:
+    """With all that a measurement can say of how it was driven."""
+    limits = {
+        "p50_ms": Interval(low=0.938, high=0.94),
+        "p90_ms": Interval(low=0.959, high=0.961),
+        "p95_ms": Interval(low=0.97, high=0.98),
+        "p99_ms": Interval(low=0.985, high=0.995),
+        "p99_9_ms": Interval(low=1.0, high=1.25),
+    }
+    values = {
+        "worker_mode": "native",
+        "processes": 1,
+        "topology": "C++ loop: the calls are short.",
+        "latency": latency(p90_ms=0.96, p99_9_ms=1.1, max_ms=1.3),
+        "throughput_interval": Interval(low=12600.5, high=12700.25),
+        "latency_intervals": LatencyIntervals(**limits),
+        "overhead": HARNESS,
+        "telemetry": READINGS,
+    }
+    return measured(batch_size, **{**values, **changes})
+
+
+def served(target_batches_per_s: float = 500.5, **changes: Any) -> Measurement:
+    """Found by a search, unless ``trials`` is empty."""
+    figures = {
+        "target_batches_per_s": target_batches_per_s,
+        "arrival_seed": 7,
+        "p99_limit_ms": 5.0,
+        "trials": TRIALS,
+        "service": latency(p50_ms=0.9, p99_9_ms=1.0),
+    }
+    own = {name: changes.pop(name) for name in figures if name in changes}
+    server = ServerFigures(**{**figures, **own})
+    return told(**{"scenario": "server", "server": server, **changes})
+
+
+def asked_of_server(run_id: str = "server", **load: Any) -> SweepRecord:
+    """A search, unless a ``target_batches_per_s`` is given."""
+    spec = sweep().spec
+    searched = LoadSpec(**{"latency_limit_ms": 5.0, "arrival_seed": 7, **load})
+    return sweep(run_id, spec=spec.model_copy(update={"scenario": "server", "load": searched}))
+
+
+def server_measurement(run_id: str = "server", **changes: Any) -> MeasurementRecord:
+    values = {"sweep": asked_of_server(run_id), "scenario": "server", "result": served()}
+    return measurement(**{**values, **changes})
 
 
 def measurement(batch_size: int = 1, attempt: int = 1, **changes: Any) -> MeasurementRecord:

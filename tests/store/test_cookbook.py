@@ -1,4 +1,4 @@
-"""Every query of the cookbook answers its question about the small fleet, asked by psql as the reader."""
+"""Every query of the cookbook answers its question about a small fleet, asked by psql as the reader."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from benchlib.analysis.peak import find_ties
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.repository import Repository
+from tests.store import fleet, load_fleet
 from tests.store.conftest import run_psql
 from tests.store.fleet import UNTIL
 
@@ -130,6 +133,20 @@ ANSWERS: dict[str, list[str]] = {
 }
 """File and variables to rows; the figures follow from the table in `tests.store.fleet`."""
 
+DRIVEN_ANSWERS: dict[str, list[str]] = {
+    "tied_with_peak": ["2026-02-03|bert-base-uncased|inf2.xlarge|t|2|8|4|1002.0|1000.0|18.000|9.500"],
+    "limited_by_harness": [
+        "bert-base-uncased|inf2.xlarge|t|1|2|thread|2|2026-02-03|2.00|90.0"
+        "|Python threads of one process, as asked"
+    ],
+    "limited_by_harness overhead_percent=3 ideal_percent=90": [],
+    "highest_server_rate": [
+        "2026-02-02|bert-base-uncased|inf2.xlarge|t|4|2|20|200.0|800.0|18.000|9.000|",
+        "2026-02-03|bert-base-uncased|inf2.xlarge|t|4|2|20|210.0|840.0|19.000|9.000|5.0",
+    ],
+}
+"""Likewise, from the table in `tests.store.load_fleet`."""
+
 
 def ask(server: EmbeddedPostgres, engine: Engine, path: Path, *variables: str) -> list[str]:
     settings = [argument for variable in variables for argument in ("-v", variable)]
@@ -144,8 +161,33 @@ def test_a_query_answers_its_question(postgres: EmbeddedPostgres, small_fleet: E
     assert rows == ANSWERS[question]
 
 
+@pytest.mark.parametrize("question", DRIVEN_ANSWERS)
+def test_a_query_about_the_load_answers_its_question(
+    postgres: EmbeddedPostgres, driven_fleet: Engine, question: str
+) -> None:
+    name, *variables = question.split()
+    path = QUERIES / f"{name}.sql"
+    rows = ask(postgres, driven_fleet, path, f"until={load_fleet.UNTIL}", *variables)
+    assert rows == DRIVEN_ANSWERS[question]
+
+
+def test_sizes_are_tied_in_sql_where_the_comparison_says_so(
+    postgres: EmbeddedPostgres, driven_fleet: Engine
+) -> None:
+    rows = ask(postgres, driven_fleet, QUERIES / "tied_with_peak.sql", f"until={load_fleet.UNTIL}")
+    in_sql = {(night, int(tied)) for night, *_, tied in (row.split("|")[:7] for row in rows)}
+    found = set()
+    for night in (0, 1):
+        comparison = Repository(driven_fleet).comparison(load_fleet.offline(night).sweep_id)
+        ties = find_ties(comparison.rows)
+        found |= {(str(fleet.night_of(night)), size) for size, tie in ties.items() if tie == "tied"}
+    assert in_sql == found
+    assert found
+
+
 def test_every_query_has_an_answer_above() -> None:
-    assert {path.stem for path in QUERIES.iterdir()} == {question.split()[0] for question in ANSWERS}
+    answered = {question.split()[0] for question in (*ANSWERS, *DRIVEN_ANSWERS)}
+    assert {path.stem for path in QUERIES.iterdir()} == answered
 
 
 @pytest.mark.parametrize("path", sorted(QUERIES.iterdir()), ids=lambda path: path.stem)

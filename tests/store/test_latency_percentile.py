@@ -19,6 +19,7 @@ from benchlib.loadgen.histogram import latency_histogram
 from benchlib.records import MeasurementRecord, sweep_id_of
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.percentiles import Span, latency_percentiles
 from benchlib.store.repository import Repository
 from tests.conftest import new_database
 from tests.store import samples
@@ -132,3 +133,15 @@ def test_the_view_says_where_each_bucket_ends(engine: Engine) -> None:
         inside = (latencies_ns > row.above_ms * 1e6) & (latencies_ns <= row.up_to_ms * 1e6)
         assert row.batches == inside.sum()
     assert sum(row.batches for row in rows) == 4
+
+
+def test_other_arrivals_are_another_distribution(engine: Engine) -> None:
+    for rate_per_s in (400.0, 500.0):
+        histogram = latency_histogram(np.full(12_000, int(rate_per_s * 1000)))
+        result = samples.served(rate_per_s, trials=(), latency_histogram=histogram)
+        Repository(engine).record(samples.server_measurement(f"rate {rate_per_s}", result=result))
+    found = latency_percentiles(engine, Span(), (50.0,))
+    assert {line.arrivals: line.percentiles_ms for line in found} == {
+        "rate 400/s": (pytest.approx(0.4, rel=0.01),),
+        "rate 500/s": (pytest.approx(0.5, rel=0.01),),
+    }

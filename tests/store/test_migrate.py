@@ -95,13 +95,105 @@ def test_rows_that_were_there_before_get_their_series_and_nights(empty: Engine) 
         assert connection.scalar(text("SELECT count(*) FROM price")) == 8
 
 
-def test_the_second_revision_is_left_as_it_was_found(postgres: EmbeddedPostgres, empty: Engine) -> None:
-    with _locked(empty) as connection:
-        command.upgrade(_config(connection), "0002")
+@pytest.mark.parametrize("revision", ["0002", "0003"])
+def test_an_older_revision_is_left_as_it_was_found(
+    postgres: EmbeddedPostgres, empty: Engine, revision: str
+) -> None:
+    upgrade_to(empty, revision)
     before = schema_of(postgres, empty)
     upgrade(empty)
-    downgrade(empty, "0002")
+    downgrade(empty, revision)
     assert schema_of(postgres, empty) == before
+
+
+VIEW_COLUMNS = text(
+    "SELECT relation.relname, attribute.attname, format_type(attribute.atttypid, NULL) AS type "
+    "FROM pg_class AS relation JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid "
+    "WHERE relation.relnamespace = 'public'::regnamespace AND relation.relkind = 'v' "
+    "ORDER BY relation.relname, attribute.attnum"
+)
+
+
+def view_columns(engine: Engine) -> dict[str, list[tuple[str, str]]]:
+    columns: dict[str, list[tuple[str, str]]] = {}
+    with engine.connect() as connection:
+        for view, name, kind in connection.execute(VIEW_COLUMNS):
+            columns.setdefault(view, []).append((name, kind))
+    return columns
+
+
+def test_views_have_only_grown_at_their_ends(empty: Engine) -> None:
+    upgrade_to(empty, "0003")
+    older = view_columns(empty)
+    upgrade(empty)
+    newer = view_columns(empty)
+    assert len(older) >= 20
+    assert {view: newer[view][: len(columns)] for view, columns in older.items()} == older
+
+
+def test_who_may_read_a_view_still_may_after_an_upgrade(empty: Engine) -> None:
+    readers = text("SELECT relacl::text FROM pg_class WHERE oid = 'throughput_history'::regclass")
+    upgrade_to(empty, "0003")
+    with empty.begin() as connection:
+        connection.execute(text("GRANT SELECT ON throughput_history TO PUBLIC"))
+        before = connection.scalar(readers)
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert before is not None
+        assert connection.scalar(readers) == before
+
+
+def test_rows_of_the_third_revision_stay_and_keep_their_series(empty: Engine) -> None:
+    upgrade(empty)
+    fleet.fill(empty)
+    measured = text(
+        "SELECT measurement_id, series_id, worker_mode, throughput_inf_per_s, checks "
+        "FROM measurement ORDER BY measurement_id"
+    )
+    judged = text("SELECT change_id, series_id, status, environment_changes FROM change_history ORDER BY 1")
+    downgrade(empty, "0003")
+    with empty.begin() as connection:  # as that revision derived them
+        connection.execute(text("UPDATE measurement SET series_id = NULL"))
+        before = connection.execute(measured).all(), connection.execute(judged).all()
+    upgrade(empty)
+    with empty.begin() as connection:
+        assert (connection.execute(measured).all(), connection.execute(judged).all()) == before
+        connection.execute(text("UPDATE measurement SET series_id = NULL"))
+        assert (connection.execute(measured).all(), connection.execute(judged).all()) == before
+        assert len(before[0]) == 41
+
+
+def test_sweeps_of_the_third_revision_asked_for_what_everything_did_then(empty: Engine) -> None:
+    upgrade(empty)
+    Repository(empty).record(samples.sweep())
+    downgrade(empty, "0003")
+    upgrade(empty)
+    asked = text("SELECT worker_mode, warmup, stop, head, inputs, model_variant, latency_limit_ms FROM sweep")
+    with empty.connect() as connection:
+        row = connection.execute(asked).one()
+    assert tuple(row) == ("thread", "fixed", "rounds", "classification", "text", None, None)
+
+
+def test_going_back_before_the_scenarios_drops_only_what_does_not_fit(empty: Engine) -> None:
+    upgrade(empty)
+    repository = Repository(empty)
+    repository.record_all(
+        [
+            samples.measurement(1),
+            samples.measurement(2, result=samples.told(2)),
+            samples.measurement(4, result=samples.told(4, worker_mode="process")),
+            samples.server_measurement(result=samples.served(worker_mode="thread")),
+        ]
+    )
+    downgrade(empty, "0003")
+    with empty.connect() as connection:
+        assert connection.scalars(text("SELECT batch_size FROM measurement ORDER BY 1")).all() == [1, 4]
+        assert connection.scalar(text("SELECT count(*) FROM series")) == 2
+
+
+def upgrade_to(engine: Engine, revision: str) -> None:
+    with _locked(engine) as connection:
+        command.upgrade(_config(connection), revision)
 
 
 def test_an_upgrade_that_has_nothing_to_do_keeps_the_rows(empty: Engine) -> None:

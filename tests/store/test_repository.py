@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select, t
 
 from benchlib.errors import BadInput
 from benchlib.records import sweep_id_of
+from benchlib.spec import LoadSpec, ModelSpec
 from benchlib.store import DatabaseUnreachable, RecordRejected
 from benchlib.store.repository import Repository
-from benchlib.store.tables import Base, MeasurementRow
+from benchlib.store.tables import Base, MeasurementRow, SweepRow
 from tests.store import samples
 
 SWEEP_ID = samples.sweep().sweep_id
@@ -121,6 +122,51 @@ def test_a_record_with_both_result_and_failure_is_refused(repository: Repository
         repository.record(samples.measurement(result=samples.measured(), failure=samples.failure()))
 
 
+def test_how_a_measurement_was_driven_is_stored(repository: Repository) -> None:
+    repository.record(samples.measurement(result=samples.told()))
+    with repository.engine.connect() as connection:
+        row = connection.execute(select(MeasurementRow.__table__)).one()
+    assert (row.worker_mode, row.processes, row.topology) == ("native", 1, "C++ loop: the calls are short.")
+    assert (row.throughput_low_inf_per_s, row.throughput_high_inf_per_s) == (12600.5, 12700.25)
+    assert (row.p50_low_ms, row.p50_high_ms, row.p99_9_low_ms, row.p99_9_high_ms) == (0.938, 0.94, 1.0, 1.25)
+    assert (row.overhead_ns_per_call, row.overhead_service_ms) == (420.5, 0.948)
+    assert (row.ideal_batches_per_s, row.ceiling_batches_per_s) == (12658.2, 12600.9)
+    assert row.telemetry == [reading.model_dump() for reading in samples.READINGS]
+    assert (row.target_batches_per_s, row.server_trials, row.service_samples) == (None, None, None)
+
+
+def test_a_server_measurement_is_stored_with_its_search_and_service(repository: Repository) -> None:
+    repository.record(samples.server_measurement())
+    with repository.engine.connect() as connection:
+        row = connection.execute(select(MeasurementRow.__table__)).one()
+    assert (row.target_batches_per_s, row.p99_limit_ms, row.arrival_seed) == (500.5, 5.0, 7)
+    assert row.server_trials == [trial.model_dump() for trial in samples.TRIALS]
+    assert (row.service_samples, row.service_p50_ms, row.service_p99_ms) == (12000, 0.9, 0.99)
+    assert (row.service_p90_ms, row.service_p99_9_ms) == (None, 1.0)
+
+
+def test_what_nobody_said_is_null_and_no_json(repository: Repository) -> None:
+    repository.record(samples.measurement())
+    unsaid = text("SELECT num_nonnulls(topology, telemetry, server_trials, processes) FROM measurement")
+    with repository.engine.connect() as connection:
+        assert connection.scalar(unsaid) == 0
+
+
+def test_what_a_sweep_asks_for_is_stored(repository: Repository) -> None:
+    load = LoadSpec(
+        worker_mode="process", warmup="fixed", stop="precision", duration_s=30.0, relative_half_width=0.01,
+        target_batches_per_s=500.0, latency_limit_ms=5.0, arrival_seed=7,
+    )  # fmt: skip
+    model = ModelSpec(name="bert-base-uncased", head="encoder", inputs="zeros_int32")
+    spec = samples.sweep().spec.model_copy(update={"model": model, "scenario": "server", "load": load})
+    repository.record(samples.sweep(spec=spec))
+    with repository.engine.connect() as connection:
+        row = connection.execute(select(SweepRow.__table__)).one()
+    asked = {name: getattr(row, name) for name in LoadSpec.model_fields if name in row._fields}
+    assert asked == {**load.model_dump(), "replicas": None, "workers": None}
+    assert (row.head, row.inputs, row.model_variant) == ("encoder", "zeros_int32", "encoder zeros_int32")
+
+
 def test_what_a_crashing_process_printed_is_kept_even_with_nul_in_it(repository: Repository) -> None:
     crash = samples.failure("It crashed\0.", log_tail=("ok", "garbage \0\0"))
     repository.record(samples.measurement(failure=crash))
@@ -155,6 +201,24 @@ def test_rows_ascend_by_batch_size_and_carry_the_figures(repository: Repository)
     assert (row.batches, row.inferences, row.workers, row.replicas) == (12000, 12000, 12, 12)
     assert (row.duration_s, row.throughput_inf_per_s) == (pytest.approx(0.949, abs=0.0005), 12649.572)
     assert (row.p50_ms, row.p95_ms, row.p99_ms) == (0.939, 0.974, 0.990)
+
+
+def test_rows_say_how_sure_the_figures_are(repository: Repository) -> None:
+    repository.record(samples.measurement(1, result=samples.told(1)))
+    told, missing = repository.comparison(SWEEP_ID).rows
+    assert (told.throughput_low_inf_per_s, told.throughput_high_inf_per_s) == (12600.5, 12700.25)
+    assert (told.p90_ms, told.p99_9_ms, told.samples, told.worker_mode) == (0.96, 1.1, 12000, "native")
+    assert (missing.throughput_low_inf_per_s, missing.samples, missing.worker_mode) == (None, None, None)
+
+
+def test_the_head_says_under_which_load(repository: Repository) -> None:
+    repository.record(samples.server_measurement())
+    comparison = repository.comparison(samples.asked_of_server().sweep_id)
+    assert (comparison.scenario, comparison.latency_limit_ms) == ("server", 5.0)
+    assert comparison.rows[0].status == "ok"
+    repository.record(samples.measurement())
+    plain = repository.comparison(SWEEP_ID)
+    assert (plain.scenario, plain.latency_limit_ms) == ("offline", None)
 
 
 def test_the_head_says_what_was_measured_on_what(repository: Repository) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from benchlib import spec
 from benchlib.records import SweepRecord
-from benchlib.results import CompileResult, Environment, FailureKind, WorkerMode
+from benchlib.results import CompileResult, Environment, FailureKind, Interval, WorkerMode
 from benchlib.store import rows
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.repository import Repository
@@ -40,6 +40,8 @@ COMPUTED = {
 
 NEXT = samples.sweep("run-2", origin="import", created_at=samples.NOON + timedelta(days=1))
 
+ARRIVING = {"target_batches_per_s": 500.0, "arrival_seed": 0, "server_trials": []}
+
 BROKEN: dict[str, dict[str, Any]] = {
     "ck_environment_named": {"device": ""},
     "ck_environment_counts": {"cores": 0},
@@ -49,6 +51,14 @@ BROKEN: dict[str, dict[str, Any]] = {
     "ck_sweep_scenario": {"scenario": "online"},
     "ck_sweep_counts": {"rounds": 0},
     "ck_sweep_seed": {"seed": -1},
+    "ck_sweep_head": {"head": "decoder"},
+    "ck_sweep_inputs": {"inputs": "images"},
+    "ck_sweep_worker_mode": {"worker_mode": "fibre"},
+    "ck_sweep_warmup": {"warmup": "none"},
+    "ck_sweep_stop": {"stop": "never"},
+    "ck_sweep_stop_rule": {"duration_s": 0.0},
+    "ck_sweep_arrivals": {"target_batches_per_s": 500.0},
+    "ck_sweep_latency_limit": {"latency_limit_ms": math.nan},
     "ck_compilation_status": {"status": "invalid"},
     "ck_compilation_precision": {"precision": "fp8"},
     "ck_compilation_counts": {"attempt": 0},
@@ -68,6 +78,19 @@ BROKEN: dict[str, dict[str, Any]] = {
     "ck_measurement_throughput_matches_duration": {"duration_s": 0.97},
     "ck_measurement_latencies": {"p99_ms": math.nan},
     "ck_measurement_latencies_ordered": {"p50_ms": 0.975},
+    "ck_measurement_limits": {"p50_low_ms": 0.9},
+    "ck_measurement_limits_ordered": {"p50_low_ms": 0.94, "p50_high_ms": 0.95},
+    "ck_measurement_processes": {"processes": 0},
+    "ck_measurement_overhead": {"overhead_ns_per_call": 420.0},
+    "ck_measurement_telemetry": {"telemetry": {}},
+    "ck_measurement_server_only": ARRIVING,
+    "ck_measurement_arrivals": {**ARRIVING, "scenario": "server", "arrival_seed": None},
+    "ck_measurement_service": {
+        **ARRIVING,
+        "scenario": "server",
+        "service_p50_ms": 2.0,
+        "service_p99_ms": 1.0,
+    },
     "ck_measurement_load_duration": {"load_duration_s": -1.0},
     "ck_measurement_result_has_figures": {"throughput_inf_per_s": None},
     "ck_measurement_failed_has_reason": {"status": "failed"},
@@ -77,6 +100,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "ck_measurement_result_has_series": {"series_id": None},
     "ck_series_derived": {"model": "bert-large-uncased"},
     "ck_series_counts": {"workers": 0},
+    "ck_series_arrivals": {"arrivals": "rate 500/s"},
     "ck_round_index": {"round_index": -1},
     "ck_round_inferences": {"inferences": 6001},
     "ck_round_counts": {"samples": 0},
@@ -237,6 +261,50 @@ def test_a_missing_percentile_hides_no_disorder_around_it(filled: Engine) -> Non
         connection.execute(update(TABLES["measurement"]).values(p90_ms=None, p95_ms=None, p50_ms=0.991))
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"p99_low_ms": 0.97, "p99_high_ms": 0.98},
+        {"p90_low_ms": 0.95, "p90_high_ms": 0.96},
+        {"p50_low_ms": -1.0, "p50_high_ms": 0.94},
+        {"throughput_low_inf_per_s": 2.0, "throughput_high_inf_per_s": 1.0},
+        {"throughput_low_inf_per_s": 1.0, "throughput_high_inf_per_s": math.nan},
+    ],
+)
+def test_limits_that_do_not_belong_to_the_figure_are_refused(
+    filled: Engine, limits: dict[str, float]
+) -> None:
+    with pytest.raises(IntegrityError, match="ck_measurement_limits"), filled.begin() as connection:
+        connection.execute(update(TABLES["measurement"]).values(limits))
+
+
+def test_a_throughput_beside_the_limits_of_its_rounds_is_no_reason_to_refuse_it(engine: Engine) -> None:
+    result = samples.told(throughput_interval=Interval(low=13000.0, high=13100.0))
+    Repository(engine).record(samples.measurement(result=result))
+    with engine.connect() as connection:
+        assert connection.scalar(select(TABLES["measurement"].c.throughput_low_inf_per_s)) == 13000.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"p99_limit_ms": None},
+        {"server_trials": {}},
+        {"target_batches_per_s": None, "arrival_seed": None, "server_trials": None},
+        {"arrival_seed": -1},
+        {"target_batches_per_s": math.inf},
+        {"service_samples": 0},
+        {"service_mean_ms": 1.01, "service_max_ms": 1.0},
+        {"scenario": "offline"},
+    ],
+    ids=str,
+)
+def test_a_server_measurement_is_whole(engine: Engine, changes: dict[str, Any]) -> None:
+    Repository(engine).record(samples.server_measurement())
+    with pytest.raises(IntegrityError, match="ck_measurement"), engine.begin() as connection:
+        connection.execute(update(TABLES["measurement"]).values(changes))
+
+
 def test_a_number_beyond_its_column_is_refused(filled: Engine) -> None:
     with pytest.raises(DataError), filled.begin() as connection:
         connection.execute(update(TABLES["measurement"]).values(workers=2**31))
@@ -264,6 +332,8 @@ def test_the_environment_table_has_a_column_for_every_field() -> None:
         ("compilation", rows.compilation_values(samples.compilation(failure=samples.failure()))),
         ("measurement", rows.measurement_values(samples.measurement())),
         ("measurement", rows.measurement_values(samples.measurement(failure=samples.failure()))),
+        ("measurement", rows.measurement_values(samples.measurement(result=samples.told()))),
+        ("measurement", rows.measurement_values(samples.server_measurement())),
     ],
 )
 def test_records_have_no_field_without_a_column(table: str, values: rows.Values) -> None:
@@ -276,6 +346,11 @@ def test_records_have_no_field_without_a_column(table: str, values: rows.Values)
         ("ck_sweep_origin", SweepRecord.model_fields["origin"].annotation),
         ("ck_sweep_precision", spec.Precision),
         ("ck_sweep_scenario", spec.Scenario),
+        ("ck_sweep_head", spec.ModelSpec.model_fields["head"].annotation),
+        ("ck_sweep_inputs", spec.ModelSpec.model_fields["inputs"].annotation),
+        ("ck_sweep_worker_mode", spec.LoadSpec.model_fields["worker_mode"].annotation),
+        ("ck_sweep_warmup", spec.LoadSpec.model_fields["warmup"].annotation),
+        ("ck_sweep_stop", spec.LoadSpec.model_fields["stop"].annotation),
         ("ck_measurement_scenario", spec.Scenario),
         ("ck_measurement_worker_mode", WorkerMode),
         ("ck_compilation_precision", CompileResult.model_fields["precision"].annotation),

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from benchlib.analysis.peak import find_peak
 from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
-from benchlib.results import Environment
+from benchlib.results import Environment, Measurement
 from benchlib.spec import LoadSpec, ModelSpec
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.repository import Repository
@@ -131,6 +131,9 @@ KEYS: list[dict[str, Any]] = [
     {"replicas": 6},
     {"workers": 24},
     {"worker_mode": "process"},
+    {"worker_mode": "native"},
+    {"model": ModelSpec(name="bert-base-uncased", head="encoder")},
+    {"model": ModelSpec(name="bert-base-uncased", inputs="zeros_int32")},
     {"backend": "neuron"},
     {"environment": samples.HOST.model_copy(update={"instance_type": "inf2.xlarge"})},
     {"environment": samples.HOST.model_copy(update={"hardware": True})},
@@ -172,6 +175,64 @@ def test_software_hosts_and_time_are_what_changes_along_a_series(
 def test_a_series_has_the_same_id_in_every_database(scratch: Engine) -> None:
     key = "(bert-base-uncased,,128,fp32,{},1,offline,12,12,thread,cpu,,f)"
     assert place(scratch, "run-1") == uuid.UUID(hashlib.sha256(key.encode()).hexdigest()[:32])
+
+
+def arriving(engine: Engine, run: str, result: Measurement) -> uuid.UUID:
+    """The series of a measurement of the scenario server."""
+    store(engine, samples.server_measurement(run, result=result))
+    with engine.connect() as connection:
+        return judgements.series_of(connection, samples.asked_of_server(run).sweep_id)
+
+
+@pytest.mark.parametrize(
+    ("case", "one", "other", "same"),
+    [
+        ("rates", samples.served(500.0, trials=()), samples.served(500.5, trials=()), False),
+        ("seeds", samples.served(trials=()), samples.served(trials=(), arrival_seed=8), True),
+        ("limits of a rate", samples.served(trials=()), samples.served(trials=(), p99_limit_ms=None), True),
+        ("rate and search", samples.served(trials=()), samples.served(), False),
+        ("found rates", samples.served(500.0), samples.served(480.0), True),
+        ("limits of a search", samples.served(), samples.served(p99_limit_ms=5.5), False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_given_rate_or_the_limit_of_a_search_makes_a_series(
+    scratch: Engine, case: str, one: Measurement, other: Measurement, same: bool
+) -> None:
+    placed = [arriving(scratch, f"{case} {number}", result) for number, result in enumerate((one, other))]
+    assert (placed[0] == placed[1]) is same
+
+
+def test_a_series_says_what_arrived(engine: Engine) -> None:
+    store(
+        engine,
+        samples.measurement(),
+        samples.server_measurement("given", result=samples.served(1000 / 3, trials=())),
+        samples.server_measurement("searched", result=samples.served(p99_limit_ms=0.25)),
+    )
+    found = "SELECT scenario, arrivals FROM series_list ORDER BY arrivals NULLS FIRST"
+    assert ask(engine, found) == [
+        ("offline", None),
+        ("server", "rate 333.333333333333/s"),
+        ("server", "search p99<=0.25ms"),
+    ]
+
+
+def test_a_series_of_arrivals_has_the_same_id_whatever_the_session_prints(engine: Engine) -> None:
+    """Fewer digits of a number are a setting of the session."""
+    key = '(bert-base-uncased,,128,fp32,{},1,server,12,12,native,cpu,,f,,"rate 333.333333333333/s")'
+    short = create_engine(engine.url, connect_args={"options": "-c extra_float_digits=-10"})
+    given = samples.served(1000 / 3, trials=())
+    found = [arriving(each, run, given) for run, each in (("full", engine), ("short", short))]
+    short.dispose()
+    assert found == [uuid.UUID(hashlib.sha256(key.encode()).hexdigest()[:32])] * 2
+
+
+def test_an_encoder_has_an_id_of_its_own(scratch: Engine) -> None:
+    key = "(bert-base-uncased,,128,fp32,{},1,offline,12,12,thread,cpu,,f,encoder,)"
+    placed = place(scratch, "encoder", model=ModelSpec(name="bert-base-uncased", head="encoder"))
+    assert placed == uuid.UUID(hashlib.sha256(key.encode()).hexdigest()[:32])
+    assert ask(scratch, "SELECT model_variant FROM series WHERE series_id = :id", id=placed) == [("encoder",)]
 
 
 def test_a_failed_attempt_belongs_to_no_series_until_it_succeeds(engine: Engine) -> None:
@@ -525,6 +586,87 @@ def test_a_baselines_level_is_that_of_valid_measurements(small_fleet: Engine) ->
         )
         level = text("SELECT sweeps, median_throughput_inf_per_s FROM current_baseline")
         assert connection.execute(level).all() == [(4, 510.0)]
+
+
+# How it was driven.
+
+
+def test_intervals_are_in_the_histories_and_the_peak(engine: Engine) -> None:
+    store(engine, samples.measurement(result=samples.told()))
+    limits = "throughput_low_inf_per_s, throughput_high_inf_per_s"
+    for view in ("throughput_history", "peak", "comparison_table", "valid_measurement"):
+        found = ask(engine, f"SELECT {limits} FROM {view} WHERE throughput_inf_per_s IS NOT NULL")
+        assert found == [(12600.5, 12700.25)]
+    latencies = "SELECT p50_low_ms, p50_high_ms, p99_9_low_ms, p99_9_high_ms FROM latency_history"
+    assert ask(engine, latencies) == [(0.938, 0.94, 1.0, 1.25)]
+
+
+def test_what_the_harness_costs_is_shown_as_shares(engine: Engine) -> None:
+    doubtful = samples.told(checks=(samples.NOISY,))
+    store(engine, samples.measurement(result=doubtful), samples.measurement(2))
+    shares = (
+        "SELECT batch_size, status, worker_mode, share_of_latency, share_of_ideal FROM measurement_harness"
+    )
+    found = samples.HARNESS
+    assert ask(engine, shares) == [
+        (1, "invalid", "native", pytest.approx(found.share_of_latency), pytest.approx(found.share_of_ideal))
+    ]
+
+
+def test_readings_are_shown_with_their_measurement(engine: Engine) -> None:
+    store(engine, samples.measurement(result=samples.told()), samples.measurement(2))
+    readings = "SELECT batch_size, reading_name, figure, unit, core FROM measurement_reading ORDER BY 2"
+    assert ask(engine, readings) == [
+        (1, "core_utilisation", 0.97, "ratio", 0),
+        (1, "device_memory", 2.5e9, "bytes", None),
+    ]
+
+
+def test_a_search_is_shown_trial_by_trial(engine: Engine) -> None:
+    store(
+        engine,
+        samples.server_measurement(),
+        samples.server_measurement("given", result=samples.served(trials=())),
+    )
+    tried = (
+        "SELECT trial_number, target_batches_per_s, achieved_batches_per_s, samples, p99_ms, met "
+        "FROM server_trial ORDER BY trial_number"
+    )
+    assert ask(engine, tried) == [(1, 600.0, 540.0, 5400, 9.5, False), (2, 500.5, 500.0, 5000, 4.5, True)]
+
+
+def test_the_server_history_is_of_the_server_and_valid(engine: Engine) -> None:
+    doubtful = samples.served(checks=(samples.NOISY,))
+    store(
+        engine,
+        samples.measurement(),
+        samples.server_measurement(),
+        samples.server_measurement("doubtful", result=doubtful),
+    )
+    history = (
+        "SELECT arrivals, target_batches_per_s, p99_limit_ms, p99_ms, service_p50_ms FROM server_history"
+    )
+    assert ask(engine, history) == [("search p99<=5ms", 500.5, 5.0, 0.990, 0.9)]
+
+
+def test_a_failed_sweep_explains_the_gaps_of_its_own_arrivals(engine: Engine) -> None:
+    loads: dict[str, dict[str, Any]] = {
+        "search": {},
+        "rate": {"target_batches_per_s": 500.0},
+    }
+    results = {"search": samples.served(), "rate": samples.served(500.0, trials=())}
+    for run, load in loads.items():
+        sweep = samples.asked_of_server(run, **load)
+        store(engine, samples.server_measurement(run, sweep=sweep, result=results[run]))
+    tomorrow = samples.NOON + timedelta(days=1)
+    failing = samples.asked_of_server("later", target_batches_per_s=500.0)
+    failing = failing.model_copy(update={"created_at": tomorrow})
+    store(engine, samples.server_measurement(sweep=failing, result=None, failure=samples.failure()))
+    states = "SELECT arrivals, state FROM coverage WHERE night = :night ORDER BY arrivals"
+    assert ask(engine, states, night=tomorrow.date()) == [
+        ("rate 500/s", "failed"),
+        ("search p99<=5ms", "none"),
+    ]
 
 
 # Checks and rounds.

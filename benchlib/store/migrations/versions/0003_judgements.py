@@ -5,8 +5,6 @@ Revision ID: 0003
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +12,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 from benchlib.store.migrate import FUNCTIONS, VIEWS
+from benchlib.store.migrations.scripts import comment_columns, run
 
 revision = "0003"
 down_revision = "0002"
@@ -74,10 +73,10 @@ def upgrade() -> None:
     _create_price()
     for name in VIEW_NAMES:
         if name == "change_history":
-            _run(FUNCTIONS / "environment_diff_0003.sql")
-        _run(VIEWS / f"{name}_0003.sql")
-    op.execute(_comment_columns((*OLDER_VIEWS, *VIEW_NAMES), MEANINGS))
-    _run(FUNCTIONS / "require_valid_sweeps_0003.sql")
+            run(FUNCTIONS / "environment_diff_0003.sql")
+        run(VIEWS / f"{name}_0003.sql")
+    comment_columns((*OLDER_VIEWS, *VIEW_NAMES), MEANINGS)
+    run(FUNCTIONS / "require_valid_sweeps_0003.sql")
     for table, earlier, later in (
         ("change", "last_good_sweep_id", "first_bad_sweep_id"),
         ("baseline", "first_sweep_id", "last_sweep_id"),
@@ -89,7 +88,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute(_comment_columns(OLDER_VIEWS, dict.fromkeys(MEANINGS)))
+    comment_columns(OLDER_VIEWS, dict.fromkeys(MEANINGS))
     for name in reversed(VIEW_NAMES):
         op.execute(f"DROP VIEW {name}")
         if name == "change_history":
@@ -99,10 +98,6 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION require_valid_sweeps")
     _remove_nights()
     op.drop_table("series")
-
-
-def _run(path: Path) -> None:
-    op.execute(path.read_text().rstrip(";\n"))
 
 
 def _add_nights() -> None:
@@ -141,7 +136,7 @@ def _add_nights() -> None:
             comment="The history it belongs to; the database fills it in; NULL for a failed attempt",
         ),
     )
-    _run(FUNCTIONS / "place_measurement_0003.sql")
+    run(FUNCTIONS / "place_measurement_0003.sql")
     op.execute(
         "CREATE TRIGGER place_measurement BEFORE INSERT OR UPDATE ON measurement "
         "FOR EACH ROW EXECUTE FUNCTION place_measurement()"
@@ -155,7 +150,7 @@ def _add_nights() -> None:
         "(status = 'failed') = (series_id IS NULL)",
     )
     _create_indexes()
-    _run(FUNCTIONS / "place_again_0003.sql")
+    run(FUNCTIONS / "place_again_0003.sql")
     for table in ("sweep", "environment"):
         op.execute(
             f"CREATE TRIGGER place_again AFTER UPDATE ON {table} FOR EACH ROW "
@@ -711,38 +706,3 @@ MEANINGS: dict[str, str] = {
     "advice": "What was found and what to do about it",
 }
 """What a column of a view is, by its name, or by ``view.column`` where it means something else there."""
-
-
-def _comment_columns(views: Iterable[str], meanings: Mapping[str, str | None]) -> str:
-    """The script that comments the columns of these views, or with None takes the comments away."""
-    values = ",\n        ".join(
-        f"({_quoted(name)}, {_quoted(meaning)})" for name, meaning in meanings.items()
-    )
-    names = ", ".join(_quoted(view) for view in views)
-    return f"""DO $$
-DECLARE
-    found record;
-BEGIN
-    FOR found IN
-        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
-        FROM pg_class AS relation
-        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
-        INNER JOIN LATERAL (
-            SELECT meanings.said
-            FROM (VALUES
-        {values}
-            ) AS meanings (name, said)
-            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
-            ORDER BY length(meanings.name) DESC
-            LIMIT 1
-        ) AS meaning ON true
-        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ({names})
-    LOOP
-        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
-            || ' IS ' || quote_nullable(found.said);
-    END LOOP;
-END $$"""  # noqa: S608 - a migration's own words
-
-
-def _quoted(text: str | None) -> str:
-    return "NULL" if text is None else "'" + text.replace("'", "''") + "'"
