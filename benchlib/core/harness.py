@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from benchlib.backends.base import Backend
-from benchlib.core.layout import Loader, ProcessEnvironment
+from benchlib.core.layout import Layout, Loader, ProcessEnvironment
 from benchlib.core.validity import LockUse
 from benchlib.errors import BadInput
 from benchlib.loadgen import LoadOptions
@@ -36,13 +36,13 @@ class Harness:
             return "native"
         return "process" if self.topology.processes > 1 else "thread"
 
-    def lock_use(self, workers: int) -> LockUse | None:
+    def lock_use(self, layout: Layout) -> LockUse | None:
         """What shares an interpreter's lock; ``None`` where nobody shares one."""
         cost = self.topology.cost
-        sharing = math.ceil(workers / self.topology.processes)
+        sharing = math.ceil(layout.workers / self.topology.processes)
         if self.topology.loop == "native" or sharing == 1 or cost is None:
             return None
-        return LockUse(sharing, cost.cpu_ns, cost.service_ns)
+        return LockUse(sharing, cost.cpu_ns, cost.service_ns, layout.workers / layout.cores_in_use)
 
     def overhead(self, service_ms: float, workers: int) -> HarnessOverhead:
         """Measure this harness itself, for calls that take ``service_ms``; takes about a second."""

@@ -52,6 +52,11 @@ class Layout:
         return known if len(known) == self.workers else None
 
     @property
+    def cores_in_use(self) -> int:
+        """Cores that hold a replica."""
+        return min(self.replicas, self.cores)
+
+    @property
     def crowding(self) -> tuple[str, ...]:
         """What to warn of when replicas have to share cores."""
         if self.replicas <= self.cores:

@@ -73,7 +73,7 @@ class Seen:
 def _drive(session: Session, directory: Path, interrupted: Callable[[], bool]) -> Seen:
     layout, backend = session.layout, session.loader.backend
     drive = drive_server if session.request.scenario == "server" else drive_closed
-    with watching_host() as host, backend.watch(directory, min(layout.replicas, layout.cores)) as watch:
+    with watching_host() as host, backend.watch(directory, layout.cores_in_use) as watch:
         driven = drive(session, interrupted)
     return Seen(driven, watch, host.activity, overhead_of(session, driven))
 
@@ -131,7 +131,7 @@ def _checks(session: Session, seen: Seen, environments: tuple[Environment, Envir
         worker_rates_per_s=driven.worker_rates_per_s,
         course=driven.course,
         overhead=seen.overhead,
-        lock=session.harness.lock_use(session.layout.workers),
+        lock=session.harness.lock_use(session.layout),
         host=seen.host,
         environments=environments,
         arrivals=driven.arrivals,

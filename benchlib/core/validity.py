@@ -62,7 +62,7 @@ OVERHEAD_SHARE = 0.01
 """Of a call's latency that the loop around it may cost: half of Little's tolerance."""
 
 LOCK_SLOWDOWN = 0.10
-"""Of the median call beside one alone: what sharing a device's memory or a host's caches may cost."""
+"""Of the median call beside what the device takes alone: what sharing a device's memory or a host's caches may cost."""
 
 FOREIGN_CORES = 0.25
 """CPUs that others may keep busy on a small host. Leaves room for what every host runs at rest, while a
@@ -110,6 +110,8 @@ class LockUse:
     """The calling thread's CPU per call: no less than the time under the lock."""
     service_ns: float
     """Median time of a call when nothing else runs."""
+    workers_per_core: float = 1.0
+    """Calls that wait for one another at the device itself take so many times as long."""
 
     @property
     def share(self) -> float:
@@ -380,7 +382,8 @@ def interpreter_lock(lock: LockUse, latency: LatencySummary) -> Check:
 
     Only where the lock could be busy (`FREE_LOCK_SHARE`): elsewhere it is not what slows them down.
     """
-    slower = (latency.p50_ms or 0.0) * 1e6 / lock.service_ns - 1
+    alone_ns = lock.service_ns * max(1.0, lock.workers_per_core)
+    slower = (latency.p50_ms or 0.0) * 1e6 / alone_ns - 1
     found = f"{lock.workers} workers would hold one interpreter's lock up to {lock.share:.0%} of the time"
     if lock.share <= FREE_LOCK_SHARE:
         advice = f"{found}: it is free."
@@ -390,7 +393,7 @@ def interpreter_lock(lock: LockUse, latency: LatencySummary) -> Check:
         slower,
         LOCK_SLOWDOWN,
         "ratio",
-        f"{found}, and the median call is {slower:+.1%} beside one alone.",
+        f"{found}, and the median call takes {slower:+.1%} beside what the device alone takes.",
         "The lock may starve the workers: take worker_mode auto, native or process.",
     )
 
