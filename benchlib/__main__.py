@@ -1,8 +1,9 @@
 """The data plane's door: ``python -m benchlib compile|measure REQUEST.json --result RESULT.json``.
 
-Exit status: 0 with a result; 1 with a `Failure` as the result; 2 when the request cannot be carried out as
-asked (with a `Failure` too, once the request could be read); 143 when told to stop. Whatever the outcome,
-the last line of a failed run is one sentence. ``check-model NAME`` says in advance whether a model will do,
+``measure-in-turns`` takes several programs. Exit status: 0 with a result; 1 with a `Failure` as the result;
+2 when the request cannot be carried out as asked (with a `Failure` too, once the request could be read); 143
+when told to stop (with the finished rounds as the result, if there are any). Whatever the outcome, the last
+line of a failed run is one sentence. ``check-model NAME`` says in advance whether a model will do,
 and with ``--backend`` whether that device computes in the precision.
 """
 
@@ -24,20 +25,22 @@ from pydantic import BaseModel, ValidationError
 
 from benchlib.core.stopping import StopRequest, stop_on_signal
 from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
-from benchlib.results import CompileResult, Failure, Measurement
-from benchlib.spec import CompileRequest, MeasureRequest, ModelSpec, Precision
+from benchlib.results import CompileResult, Failure, InterleavedResult, Measurement
+from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, ModelSpec, Precision
 
 log = logging.getLogger("benchlib")
+
+Request = CompileRequest | MeasureRequest | InterleavedRequest
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One of the two jobs: what it is asked with, and who does it."""
+    """One of the jobs: what it is asked with, and who does it."""
 
     stage: Literal["compile", "measure"]
-    request: type[CompileRequest] | type[MeasureRequest]
+    request: type[Request]
     run: Callable[[Any, StopRequest], BaseModel]
     stopping: Callable[[], AbstractContextManager[StopRequest]]
 
@@ -61,15 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _carry_out(job, request, asked.result)
 
 
-def _carry_out(job: _Job, request: CompileRequest | MeasureRequest, result: Path) -> int:
+def _carry_out(job: _Job, request: Request, result: Path) -> int:
     with job.stopping() as told_to_stop:
         status = _attempt(job, request, result, told_to_stop)
     return told_to_stop.exit_status or status
 
 
-def _attempt(
-    job: _Job, request: CompileRequest | MeasureRequest, result: Path, told_to_stop: StopRequest
-) -> int:
+def _attempt(job: _Job, request: Request, result: Path, told_to_stop: StopRequest) -> int:
     try:
         _write(result, job.run(request, told_to_stop))
     except BadInput as error:
@@ -100,10 +101,24 @@ def _measure(request: MeasureRequest, told_to_stop: StopRequest) -> Measurement:
     return measure_program(request, told_to_stop)
 
 
+def _measure_in_turns(request: InterleavedRequest, told_to_stop: StopRequest) -> InterleavedResult:
+    from benchlib.core.interleaving import measure_in_turns
+
+    return measure_in_turns(request, told_to_stop)
+
+
 _JOBS = {
     "compile": _Job("compile", CompileRequest, _compile, lambda: nullcontext(StopRequest())),
     # A measurement that is told to stop keeps its finished rounds.
     "measure": _Job("measure", MeasureRequest, _measure, stop_on_signal),
+    "measure-in-turns": _Job("measure", InterleavedRequest, _measure_in_turns, stop_on_signal),
+}
+
+
+_PURPOSES = {
+    "compile": "compile one program",
+    "measure": "measure one compiled program",
+    "measure-in-turns": "measure several compiled programs round by round in turns",
 }
 
 
@@ -124,7 +139,7 @@ def _check_model(asked: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchlib", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, what in (("compile", "compile one program"), ("measure", "measure one compiled program")):
+    for name, what in _PURPOSES.items():
         command = commands.add_parser(name, help=what, allow_abbrev=False)
         command.add_argument("request", type=Path, metavar="REQUEST.json")
         command.add_argument("--result", type=Path, metavar="RESULT.json", required=True)
@@ -138,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read_request(job: _Job, path: Path) -> CompileRequest | MeasureRequest:
+def _read_request(job: _Job, path: Path) -> Request:
     try:
         return job.request.model_validate_json(path.read_bytes())
     except OSError as error:

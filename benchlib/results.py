@@ -292,6 +292,13 @@ class Measurement(Result):
         return all(check.passed for check in self.checks)
 
 
+class InterleavedResult(Result):
+    """What came of an interleaved request: one measurement per program, in the order asked."""
+
+    format_version: Literal[1] = 1
+    measurements: tuple[Measurement, ...]
+
+
 FailureKind = Literal["bad_input", "error", "crashed", "timeout"]
 
 

@@ -81,6 +81,16 @@ class ModelSpec(Spec):
     revision: str | None = Field(None, description="Hub revision (branch, tag or commit).")
     sequence_length: int = Field(128, ge=8, le=8192, description="Tokens per sequence, padding included.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the random weights of a config: model.")
+    head: Literal["classification", "encoder"] = Field(
+        "classification",
+        description="classification: a sequence classifier, whose output is logits; "
+        "encoder: the network without a head, whose output is its last hidden state.",
+    )
+    inputs: Literal["text", "zeros_int32"] = Field(
+        "text",
+        description="text: a tokenised pair of sentences, three int64 tensors; "
+        "zeros_int32: ids and a mask of zeros, two int32 tensors, as AWS's published figures were made with.",
+    )
 
 
 class CompileRequest(Spec):
@@ -149,6 +159,11 @@ class LoadSpec(Spec):
         description="Highest acceptable P99; the recommended batch size is the fastest that meets it.",
     )
     arrival_seed: int = Field(0, ge=0, lt=2**32, description="server: seed of the random arrivals.")
+    interleave: bool = Field(
+        False,
+        description="Load the programs of all batch sizes side by side and measure them in turns, round by "
+        "round, so that a drift of the host hits all alike; needs the device memory for all.",
+    )
 
 
 SCENARIO_DESCRIPTION = (
@@ -167,6 +182,12 @@ def check_scenario(scenario: Scenario, load: LoadSpec) -> None:
     for name in ("workers", "replicas"):
         if scenario == "single_stream" and getattr(load, name) not in ("auto", 1):
             raise BadInput(name, getattr(load, name), "1 or auto in the scenario single_stream")
+    if scenario == "server" and load.interleave:
+        raise BadInput("interleave", True, "false in the scenario server")
+    if scenario == "server" and load.stop == "precision":
+        raise BadInput("stop", "precision", "rounds or duration in the scenario server")
+    if load.interleave and load.worker_mode == "process":
+        raise BadInput("interleave", True, "false with worker_mode process: the programs share one process")
     if scenario == "server" and load.target_batches_per_s is None and load.latency_limit_ms is None:
         allowed = "a rate above 0 in the scenario server, or none with latency_limit_ms to search one"
         raise BadInput("target_batches_per_s", None, allowed)
@@ -188,6 +209,24 @@ class MeasureRequest(Spec):
     @model_validator(mode="after")
     def _check(self) -> MeasureRequest:
         check_scenario(self.scenario, self.load)
+        return self
+
+
+class InterleavedRequest(Spec):
+    """Several compiled programs to load side by side and measure in turns, round by round."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    requests: tuple[MeasureRequest, ...] = Field(min_length=1, description="One backend and load for all.")
+
+    @model_validator(mode="after")
+    def _check_alike(self) -> InterleavedRequest:
+        first = self.requests[0]
+        for other in self.requests[1:]:
+            for field in ("backend", "scenario", "load"):
+                if getattr(other, field) != getattr(first, field):
+                    raise BadInput(
+                        field, getattr(other, field), "the same for all programs measured in turns"
+                    )
         return self
 
 

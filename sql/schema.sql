@@ -2106,6 +2106,12 @@ COMMENT ON COLUMN sweep.arrival_seed IS 'server: asked seed of the random arriva
 
 ALTER TABLE sweep ALTER COLUMN arrival_seed DROP DEFAULT;
 
+ALTER TABLE sweep ADD COLUMN interleave BOOLEAN DEFAULT false NOT NULL;
+
+COMMENT ON COLUMN sweep.interleave IS 'Asked to measure all batch sizes in turns, round by round';
+
+ALTER TABLE sweep ALTER COLUMN interleave DROP DEFAULT;
+
 ALTER TABLE sweep ADD CONSTRAINT ck_sweep_head CHECK (head IN ('classification', 'encoder'));
 
 ALTER TABLE sweep ADD CONSTRAINT ck_sweep_inputs CHECK (inputs IN ('text', 'zeros_int32'));

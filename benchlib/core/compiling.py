@@ -166,8 +166,8 @@ def _write_reference(ingredients: Ingredients, loaded: models.LoadedModel, path:
         output: NDArray[np.float32] = loaded.module(*loaded.example).float().numpy()
     if not np.isfinite(output).all():
         raise BenchError(
-            "the model's own fp32 output on the CPU holds NaN or infinity, so that no program could be compared "
-            "with it: look at the weights, or feed the model text"
+            "the model's own fp32 output on the CPU holds NaN or infinity: no program can be compared with "
+            "that: look at the weights, or feed the model text"
         )
     arrays: dict[str, Any] = {OUTPUT: output}
     for (name, _), tensor in zip(ingredients.inputs, loaded.example, strict=True):

@@ -16,6 +16,7 @@ from benchlib.loadgen import LoadOptions
 from benchlib.loadgen.ceiling import measure_overhead
 from benchlib.loadgen.topology import Topology, calibrate, choose_topology
 from benchlib.results import HarnessOverhead, WorkerMode
+from benchlib.spec import LoadSpec
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Harness:
 
 
 def choose_harness(
-    asked: WorkerModeAsked,
+    load: LoadSpec,
     loader: Loader,
     example: tuple[Any, ...],
     probe: Callable[[Any, tuple[Any, ...]], Any],
@@ -75,9 +76,14 @@ def choose_harness(
         probe=probe,
         process_env=ProcessEnvironment(backend, layout),
     )
-    topology = _asked_topology(asked, layout.replicas, backend) or choose_topology(
+    topology = _asked_topology(load.worker_mode, layout.replicas, backend) or choose_topology(
         loader, example, workers=layout.workers, options=replace(options, probe=None)
     )
+    if load.interleave and backend.needs_process_per_core():
+        raise BadInput("interleave", True, "false: the device takes one process per core here")
+    if load.interleave and topology.processes > 1:
+        why = "Python threads of one process, which holds the programs of all batch sizes"
+        topology = Topology("python", 1, why, topology.cost)
     if topology.loop == "python" and topology.processes < layout.workers and topology.cost is None:
         # Several workers share a lock: whether it slows them down shows only beside a call alone.
         topology = replace(topology, cost=calibrate(loader, example, replace(options, probe=None)))

@@ -48,8 +48,15 @@ class Session:
         return self.loader.layout
 
     @classmethod
-    def open(cls, request: MeasureRequest, backend: Backend, layout: Layout, directory: Path) -> Session:
-        """Fetch the program into ``directory`` and choose how to drive it.
+    def open(
+        cls,
+        request: MeasureRequest,
+        backend: Backend,
+        layout: Layout,
+        directory: Path,
+        harness: Harness | None = None,
+    ) -> Session:
+        """Fetch the program into ``directory`` and choose how to drive it, unless that is given.
 
         Raises:
             BadInput: the artifact was made for another backend or batch size.
@@ -61,7 +68,7 @@ class Session:
         example, reference = read_reference(bundle)
         log.info("%d replicas on %d cores, %d workers", layout.replicas, layout.cores, layout.workers)
         loader = Loader(backend, bundle.program, layout)
-        harness = choose_harness(request.load.worker_mode, loader, example, answer)
+        harness = harness or choose_harness(request.load, loader, example, answer)
         return cls(request, loader, bundle.manifest, example, reference, harness)
 
     @property

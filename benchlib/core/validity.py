@@ -62,7 +62,7 @@ OVERHEAD_SHARE = 0.01
 """Of a call's latency that the loop around it may cost: half of Little's tolerance."""
 
 LOCK_SLOWDOWN = 0.10
-"""Of the median call beside what the device takes alone: what sharing a device's memory or a host's caches may cost."""
+"""Of the median call beside what the device alone takes: so much may its memory or shared caches cost."""
 
 FOREIGN_CORES = 0.25
 """CPUs that others may keep busy on a small host. Leaves room for what every host runs at rest, while a

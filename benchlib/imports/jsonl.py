@@ -38,6 +38,7 @@ UNASKED: Mapping[str, Any] = {
     "asked_target_batches_per_s": None,
     "asked_latency_limit_ms": None,
     "asked_arrival_seed": 0,
+    "asked_interleave": False,
 }
 """What everything did before a sweep could ask for it: older lines do not say. The migrations do the same."""
 

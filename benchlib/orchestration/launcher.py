@@ -28,11 +28,12 @@ from benchlib.errors import BadInput, BenchError
 from benchlib.neuron_failures import classify
 from benchlib.orchestration.process_tree import MARK_VARIABLE, ProcessTree, dies_with_this_process
 from benchlib.progress import Progress
-from benchlib.results import CompileResult, Failure, FailureKind, Measurement
+from benchlib.results import CompileResult, Failure, FailureKind, InterleavedResult, Measurement
 from benchlib.settings import PROJECT_ROOT
-from benchlib.spec import CompileRequest, MeasureRequest
+from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest
 
-Request = CompileRequest | MeasureRequest
+Request = CompileRequest | MeasureRequest | InterleavedRequest
+Measured = Measurement | InterleavedResult
 
 TAIL_LINES = 40
 _LONGEST_LINE_BYTES = 64 * 1024
@@ -75,8 +76,19 @@ def run_step(
     on_progress: Callable[[Progress], None] = ...,
     grace_s: float = ...,
     keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measurement], None] = ...,
+    on_partial: Callable[[Measured], None] = ...,
 ) -> Measurement: ...
+@overload
+def run_step(
+    python: Path,
+    request: InterleavedRequest,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[Progress], None] = ...,
+    grace_s: float = ...,
+    keep_open: Sequence[int] = ...,
+    on_partial: Callable[[Measured], None] = ...,
+) -> InterleavedResult: ...
 def run_step(
     python: Path,
     request: Request,
@@ -85,8 +97,8 @@ def run_step(
     on_progress: Callable[[Progress], None] = lambda _: None,
     grace_s: float = 5.0,
     keep_open: Sequence[int] = (),
-    on_partial: Callable[[Measurement], None] = lambda _: None,
-) -> CompileResult | Measurement:
+    on_partial: Callable[[Measured], None] = lambda _: None,
+) -> CompileResult | Measured:
     """Run the step that ``request`` asks for; its output goes to the log line by line while it runs.
 
     However this call ends, nothing that the step started is left running: SIGTERM, then SIGKILL after
@@ -129,7 +141,7 @@ def _run(step: _Step, python: Path, *, timeout_s: float, grace_s: float, keep_op
 
 
 def _start(step: _Step, python: Path, mark: str, keep_open: Sequence[int]) -> subprocess.Popen[bytes]:
-    command = [str(python), "-u", "-m", "benchlib", step.stage, str(step.request_file)]
+    command = [str(python), "-u", "-m", "benchlib", step.command, str(step.request_file)]
     try:
         # In the task's process group: whoever stops a task signals its group.
         return subprocess.Popen(
@@ -212,6 +224,7 @@ class _Step:
         self.stage: Literal["compile", "measure"] = (
             "compile" if isinstance(request, CompileRequest) else "measure"
         )
+        self.command = "measure-in-turns" if isinstance(request, InterleavedRequest) else self.stage
         self.request_file = directory / "request.json"
         self.result_file = directory / "result.json"
         self.request_file.write_text(request.model_dump_json())
@@ -230,25 +243,34 @@ class _Step:
         level = logging.getLevelNamesMapping()[match[1]] if match else logging.INFO
         log.log(level, "%s", line[match.end() :] if match else line)
 
-    def result(self) -> CompileResult | Measurement:
+    def result(self) -> CompileResult | Measured:
         """What the child left in the result file after an exit status of 0."""
-        kind = CompileResult if self.stage == "compile" else Measurement
         try:
-            result: CompileResult | Measurement = kind.model_validate_json(self.result_file.read_bytes())
+            result = self._read()
         except FileNotFoundError:
             self.fail("error", "reported success but left no result")
         except (OSError, ValidationError) as error:
             self.fail(
                 "error", f"reported success but left an unusable result: {' '.join(str(error).split())}"
             )
-        if result.batch_size != self._request.batch_size:
-            self.fail("error", f"reported success but for batch size {result.batch_size}")
+        if _sizes(result) != _sizes(self._request):
+            self.fail("error", f"reported success but for {_named(_sizes(result))}")
         return result
 
-    def hand_over_partial(self, on_partial: Callable[[Measurement], None]) -> None:
+    def _read(self) -> CompileResult | Measured:
+        content = self.result_file.read_bytes()
+        if self.command == "measure-in-turns":
+            return InterleavedResult.model_validate_json(content)
+        kind = CompileResult if self.command == "compile" else Measurement
+        result: CompileResult | Measurement = kind.model_validate_json(content)
+        return result
+
+    def hand_over_partial(self, on_partial: Callable[[Measured], None]) -> None:
         """Pass on the finished rounds of a measurement that was stopped, if there are any."""
         with contextlib.suppress(OSError, ValidationError):
-            on_partial(Measurement.model_validate_json(self.result_file.read_bytes()))
+            result = self._read()
+            if not isinstance(result, CompileResult):
+                on_partial(result)
 
     def fail_by_exit(self, code: int) -> NoReturn:
         """Raise the child's own explanation, or the best that can be said from its exit status."""
@@ -259,7 +281,8 @@ class _Step:
         raise StepFailed(failure.model_copy(update={"log_tail": failure.log_tail or tuple(self._tail)}))
 
     def _what_it_means(self, code: int) -> str:
-        known = classify("\n".join(self._tail), code) if self._request.backend == "neuron" else None
+        is_neuron = _first(self._request).backend == "neuron"
+        known = classify("\n".join(self._tail), code) if is_neuron else None
         return f". {known.sentence}" if known else ""
 
     def fail(self, kind: FailureKind, what: str) -> NoReturn:
@@ -268,10 +291,28 @@ class _Step:
             Failure(
                 stage=self.stage,
                 kind=kind,
-                message=f"{self.stage} of batch size {self._request.batch_size} {what}",
+                message=f"{self.stage} of {_named(_sizes(self._request))} {what}",
                 log_tail=tuple(self._tail),
             )
         )
+
+
+def _sizes(asked_or_done: Request | CompileResult | Measured) -> tuple[int, ...]:
+    match asked_or_done:
+        case InterleavedRequest(requests=parts) | InterleavedResult(measurements=parts):
+            return tuple(part.batch_size for part in parts)
+        case _:
+            return (asked_or_done.batch_size,)
+
+
+def _named(sizes: Sequence[int]) -> str:
+    if len(sizes) == 1:
+        return f"batch size {sizes[0]}"
+    return f"batch sizes {', '.join(map(str, sizes))} in turns"
+
+
+def _first(request: Request) -> CompileRequest | MeasureRequest:
+    return request.requests[0] if isinstance(request, InterleavedRequest) else request
 
 
 def _how_it_ended(code: int, tail: Sequence[str]) -> str:

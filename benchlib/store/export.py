@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 ASKED = frozenset(
     ("batch_sizes", "backend", "precision", "scenario", "replicas", "workers", "batches_per_worker",
      "warmup_batches", "rounds", "interpreter", "worker_mode", "warmup", "stop", "duration_s",
-     "relative_half_width", "target_batches_per_s", "latency_limit_ms", "arrival_seed")
+     "relative_half_width", "target_batches_per_s", "latency_limit_ms", "arrival_seed", "interleave")
 )  # fmt: skip
 """Columns of a sweep that say what was asked for, not what came of it."""
 

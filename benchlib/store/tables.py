@@ -313,6 +313,9 @@ class SweepRow(Base):
     )
     latency_limit_ms: Mapped[float | None] = mapped_column(comment="Highest acceptable P99, ms; NULL: none")
     arrival_seed: Mapped[int] = mapped_column(BigInteger, comment="server: asked seed of the random arrivals")
+    interleave: Mapped[bool] = mapped_column(
+        comment="Asked to measure all batch sizes in turns, round by round"
+    )
 
 
 class CompilationRow(Base):

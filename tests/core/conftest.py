@@ -23,16 +23,25 @@ class Bench:
         return self.folder / "store"
 
     def write(self, request: dict[str, Any]) -> Path:
+        return self.write_as_is({"artifact_url": f"file://{self.store}", "batch_size": 2, **request})
+
+    def write_as_is(self, request: dict[str, Any]) -> Path:
         path = self.folder / "request.json"
-        path.write_text(json.dumps({"artifact_url": f"file://{self.store}", "batch_size": 2, **request}))
+        path.write_text(json.dumps(request))
         return path
 
     def run(self, command: str, request: dict[str, Any], **variables: str) -> tuple[Any, dict[str, Any]]:
         """The finished process, and the result that it left."""
+        return self._run(command, self.write(request), **variables)
+
+    def run_as_is(self, command: str, request: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return self._run(command, self.write_as_is(request))
+
+    def _run(self, command: str, request: Path, **variables: str) -> tuple[Any, dict[str, Any]]:
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
         env = {**self.env, **variables}
-        done = dataplane.benchlib(command, self.write(request), "--result", result, env=env)
+        done = dataplane.benchlib(command, request, "--result", result, env=env)
         assert result.exists(), done.stderr
         return done, json.loads(result.read_text())
 

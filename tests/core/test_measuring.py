@@ -12,7 +12,7 @@ import pytest
 from benchlib.core.layout import Layout
 from benchlib.errors import BenchError
 from benchlib.progress import Progress, parse
-from benchlib.results import Measurement
+from benchlib.results import InterleavedResult, Measurement
 from benchlib.spec import LoadSpec
 from tests import dataplane
 from tests.core.conftest import Bench
@@ -286,3 +286,25 @@ def test_a_limit_that_no_rate_meets_is_one_sentence(compiled: tuple[Bench, dict[
     done, raw = bench.run("measure", {**bench.measure_request(made, **load), "scenario": "server"})
     assert done.returncode == 1
     assert raw["message"].startswith("latency_limit_ms: ")
+
+
+@pytest.mark.dataplane
+@pytest.mark.parametrize("mode", ["thread", "native"])
+def test_batch_sizes_are_measured_in_turns(bench: Bench, mode: str) -> None:
+    requests = []
+    for size in (1, 2):
+        _, made = bench.compile(batch_size=size)
+        request = bench.measure_request(made, rounds=3, interleave=True, worker_mode=mode)
+        requests.append({"artifact_url": f"file://{bench.store}", "batch_size": size, **request})
+    done, raw = bench.run_as_is("measure-in-turns", {"requests": requests})
+    assert done.returncode == 0, done.stderr
+    result = InterleavedResult.model_validate(raw)
+    assert [measured.batch_size for measured in result.measurements] == [1, 2]
+    assert [len(measured.rounds) for measured in result.measurements] == [3, 3]
+    for measured in result.measurements:
+        checks = {check.name: check.passed for check in measured.checks}
+        assert checks["outputs_match_reference"]
+        assert checks["complete"]
+    steps = [step.batch_size for line in done.stdout.splitlines() if (step := parse(line))]
+    turns = [size for before, size in zip([None, *steps], steps, strict=False) if size != before]
+    assert len(turns) >= 4

@@ -232,6 +232,13 @@ def _sweep_columns() -> list[sa.Column[Any]]:
             nullable=False,
             comment="server: asked seed of the random arrivals",
         ),
+        sa.Column(
+            "interleave",
+            sa.Boolean(),
+            server_default=sa.false(),
+            nullable=False,
+            comment="Asked to measure all batch sizes in turns, round by round",
+        ),
     ]
 
 
