@@ -154,7 +154,7 @@ def test_what_nobody_said_is_null_and_no_json(repository: Repository) -> None:
 
 def test_what_a_sweep_asks_for_is_stored(repository: Repository) -> None:
     load = LoadSpec(
-        worker_mode="process", warmup="fixed", stop="precision", duration_s=30.0, relative_half_width=0.01,
+        worker_mode="process", warmup="fixed", stop="duration", duration_s=30.0, relative_half_width=0.01,
         target_batches_per_s=500.0, latency_limit_ms=5.0, arrival_seed=7,
     )  # fmt: skip
     model = ModelSpec(name="bert-base-uncased", head="encoder", inputs="zeros_int32")
