@@ -69,6 +69,10 @@ class Manifest(Result):
     compile_duration_s: float
     peak_rss_bytes: int | None
     environment: Environment
+    applied_flags: tuple[str, ...] = ()
+    """What the compiler's own command line was seen to have; empty where it cannot be seen."""
+    warnings: tuple[str, ...] = ()
+    """What had to be said of this program when it was compiled."""
 
 
 @dataclass(frozen=True)

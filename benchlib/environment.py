@@ -36,6 +36,24 @@ _PACKAGES = {
     "torch_neuronx": "torch-neuronx",
     "neuronx_cc": "neuronx-cc",
 }
+NEURON_SDKS = {
+    ("2.7.0.2.8.6734", "2.19.8089"): "2.24.0",
+    ("2.7.0.2.9.9357", "2.20.9961"): "2.25.0",
+    ("2.8.0.2.10.13553", "2.21.18209"): "2.26.0",
+    ("2.8.0.2.10.16998", "2.21.33363"): "2.26.1",
+    ("2.9.0.2.11.19912", "2.22.12471"): "2.27.0",
+    ("2.9.0.2.12.22436", "2.23.6484"): "2.28.0",
+    ("2.9.0.2.13.24727", "2.24.5133"): "2.29.0",
+    ("2.9.0.2.13.26312", "2.24.8799"): "2.29.1",
+    ("2.9.0.2.14.27725", "2.25.3371"): "2.30.0",
+    ("2.9.0.2.15.32035", "2.26.6360"): "2.31.0",
+}
+"""torch-neuronx and neuronx-cc to the SDK release that has both, by AWS's release manifests. 2.31.1 has the
+same two as 2.31.0 and cannot be told from it."""
+
+_AWS_BUILD = re.compile(r"(?P<release>\d+(?:\.\d+)+)(?:\+[0-9a-f]+)?")
+"""AWS's builds carry a hash in the local part of their version. What carries something else is not AWS's."""
+
 _RUNTIME_PACKAGE = "aws-neuronx-runtime-lib"
 
 NOT_COMPARED = frozenset({"host", "memory_bytes", "fingerprint"})
@@ -55,6 +73,7 @@ def capture(description: DeviceDescription) -> Environment:
         "neuron_runtime": _runtime_version(),
         **dict((*description.versions, *description.host_versions)),
     }
+    found.setdefault("neuron_sdk", neuron_sdk(found["torch_neuronx"], found["neuronx_cc"]))
     environment = Environment(
         hardware=description.hardware,
         device=description.device,
@@ -76,6 +95,15 @@ def fingerprint(environment: Environment) -> str:
     """SHA-256 over the fields that make two environments comparable: all but `NOT_COMPARED`."""
     compared = environment.model_dump(mode="json", exclude=set(NOT_COMPARED))
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+
+
+def neuron_sdk(torch_neuronx: str | None, neuronx_cc: str | None) -> str | None:
+    """The SDK release that these two belong to; ``None`` for a mixture, an unknown build or a stand-in."""
+    builds = [_AWS_BUILD.fullmatch(version or "") for version in (torch_neuronx, neuronx_cc)]
+    if not (builds[0] and builds[1]):
+        return None
+    compiler = ".".join(builds[1]["release"].split(".")[:3])
+    return NEURON_SDKS.get((builds[0]["release"], compiler))
 
 
 def package_version(package: str) -> str | None:

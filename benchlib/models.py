@@ -83,11 +83,19 @@ class LoadedModel:
     """A network and one batch for it.
 
     ``module`` is in evaluation mode, fp32, on the CPU, and returns one tensor: the logits, shape
-    (batch size, labels). ``example`` holds `INPUT_NAMES`, each int64 of shape (batch size, sequence length).
+    (batch size, labels), or an encoder's last hidden state, shape (batch size, sequence length, hidden size).
+    ``example`` holds the tensors of `input_shapes`, in that order.
     """
 
     module: torch.nn.Module
-    example: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    example: tuple[torch.Tensor, ...]
+
+
+def input_shapes(spec: ModelSpec, batch_size: int) -> Pairs:
+    """Name, and dtype with shape, of each input in calling order: ("input_ids", "int64[4,128]")."""
+    is_text = spec.inputs == "text"
+    shape = f"{INPUT_DTYPE if is_text else 'int32'}[{batch_size},{spec.sequence_length}]"
+    return tuple((name, shape) for name in (INPUT_NAMES if is_text else INPUT_NAMES[:2]))
 
 
 def check(spec: ModelSpec) -> None:
@@ -107,29 +115,35 @@ def identity(spec: ModelSpec) -> Pairs:
     """What makes this the same network next time: (name, value) pairs.
 
     Weight files count by their content, a hub model by its commit, a known configuration by itself. The
-    seed always counts: it also draws the classification head of a checkpoint that has none.
+    seed always counts: it also draws the classification head of a checkpoint that has none. What a sweep
+    seldom asks for counts only when it does, so that programs of earlier releases are still found.
 
     Raises:
         BadInput: as `check`.
     """
-    seed = ("seed", str(spec.seed))
+    rest = (("seed", str(spec.seed)), *_asked_for(spec))
     if _is_config(spec):
-        return ("config", json.dumps(_config(spec), sort_keys=True)), seed
+        return ("config", json.dumps(_config(spec), sort_keys=True)), *rest
     if _is_hub_id(spec):
-        return ("hub", spec.name), ("commit", _hub_commit(spec)), seed
+        return ("hub", spec.name), ("commit", _hub_commit(spec)), *rest
     directory = _directory(spec)
     files = [directory / "config.json", *_weights(directory)]
-    return *((path.name, file_sha256(path)) for path in files), seed
+    return *((path.name, file_sha256(path)) for path in files), *rest
+
+
+def _asked_for(spec: ModelSpec) -> Pairs:
+    found = spec.model_dump(include={"head", "inputs"}, exclude_defaults=True)
+    return tuple((name, str(found[name])) for name in sorted(found))
 
 
 def load(spec: ModelSpec, batch_size: int) -> LoadedModel:
-    """Load the network with a classification head, and one batch of example inputs.
+    """Load the network with its head, or without, and one batch of example inputs.
 
-    The inputs are a pair of sentences, tokenised where the model brings a tokenizer, else valid ids in the
-    same layout; every row of the batch is the same.
+    Text is a pair of sentences, tokenised where the model brings a tokenizer, else valid ids in the same
+    layout; every row of the batch is the same.
 
     Raises:
-        BadInput: as `check`, or transformers cannot make a classifier of it.
+        BadInput: as `check`, or transformers cannot make such a network of it.
     """
     import torch
     from safetensors import SafetensorError
@@ -138,13 +152,12 @@ def load(spec: ModelSpec, batch_size: int) -> LoadedModel:
     torch.manual_seed(spec.seed)
     folder = None if _is_config(spec) else _folder(spec, weights=True)
     try:
-        model = (_from_folder(folder) if folder else _from_config(_config(spec))).float().eval()
-        rows = _tokenised(folder, spec.sequence_length) if folder else None
+        model = (_from_folder(folder, spec) if folder else _from_config(_config(spec), spec)).float().eval()
+        is_text = spec.inputs == "text"
+        example = _text(spec, folder, batch_size) if is_text else _zeros(spec, batch_size)
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput("model", spec.name, f"{MODEL_ALLOWED} ({_first_line(error)})") from error
-    rows = rows or _synthetic_row(spec.sequence_length, _config(spec))
-    tensors = [torch.tensor([rows[name]], dtype=torch.int64).repeat(batch_size, 1) for name in INPUT_NAMES]
-    return LoadedModel(_one_tensor(model), (tensors[0], tensors[1], tensors[2]))
+    return LoadedModel(_one_tensor(model), example)
 
 
 def _is_config(spec: ModelSpec) -> bool:
@@ -237,26 +250,38 @@ def _longest_sequence(config: Mapping[str, Any]) -> int | None:
     return int(longest) - offset
 
 
-def _from_config(known: Mapping[str, Any]) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+def _from_config(known: Mapping[str, Any], spec: ModelSpec) -> Any:
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # a config made from code draws warnings about fields that hub files have
     fields = dict(known)
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-    return AutoModelForSequenceClassification.from_config(config)
+    return _kind(spec).from_config(config, **_attention(spec))
 
 
-def _from_folder(folder: Path) -> Any:
-    from transformers import AutoModelForSequenceClassification
+def _from_folder(folder: Path, spec: ModelSpec) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return AutoModelForSequenceClassification.from_pretrained(str(folder))
+    return _kind(spec).from_pretrained(str(folder), **_attention(spec))
+
+
+def _kind(spec: ModelSpec) -> Any:
+    import transformers
+
+    is_encoder = spec.head == "encoder"
+    return transformers.AutoModel if is_encoder else transformers.AutoModelForSequenceClassification
+
+
+def _attention(spec: ModelSpec) -> Mapping[str, str]:
+    # A mask of zeros leaves nothing to attend to. Fused attention makes NaN of that in some versions; the
+    # plain one adds one large negative number everywhere, which a softmax takes away again.
+    return {"attn_implementation": "eager"} if spec.inputs == "zeros_int32" else {}
 
 
 def _one_tensor(model: Any) -> Any:
-    """The same network, taking `INPUT_NAMES` in order and returning its logits alone.
+    """The same network, taking two or all of `INPUT_NAMES` in order and returning its first output alone.
 
     Compilers want plain tensors, and the containers that transformers returns differ between versions.
     """
@@ -264,18 +289,37 @@ def _one_tensor(model: Any) -> Any:
 
     has_segments = "token_type_ids" in inspect.signature(model.forward).parameters
 
-    class Logits(torch.nn.Module):  # type: ignore[misc]  # torch has no types where this is checked
+    class FirstOutput(torch.nn.Module):  # type: ignore[misc]  # torch has no types where this is checked
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
         ) -> torch.Tensor:
-            segments = {"token_type_ids": token_type_ids} if has_segments else {}
+            given = has_segments and token_type_ids is not None
+            segments = {"token_type_ids": token_type_ids} if given else {}
             return self.model(input_ids, attention_mask=attention_mask, return_dict=False, **segments)[0]
 
-    return Logits().eval()
+    return FirstOutput().eval()
+
+
+def _zeros(spec: ModelSpec, batch_size: int) -> tuple[torch.Tensor, ...]:
+    import torch
+
+    shape = (batch_size, spec.sequence_length)
+    return torch.zeros(shape, dtype=torch.int32), torch.zeros(shape, dtype=torch.int32)
+
+
+def _text(spec: ModelSpec, folder: Path | None, batch_size: int) -> tuple[torch.Tensor, ...]:
+    import torch
+
+    row = _tokenised(folder, spec.sequence_length) if folder else None
+    row = row or _synthetic_row(spec.sequence_length, _config(spec))
+    return tuple(torch.tensor([row[name]], dtype=torch.int64).repeat(batch_size, 1) for name in INPUT_NAMES)
 
 
 def _tokenised(folder: Path, length: int) -> Mapping[str, list[int]] | None:

@@ -43,6 +43,11 @@ class FailureClass:
     on_repeat: Remedy = "never"
     """What to do when the retry has failed in the same way."""
 
+    def remedy_at(self, attempt: int) -> Remedy:
+        """What to do when it is this try, from 1, that has failed so."""
+        had_its_retry = self.remedy == "retry_once_fresh_process" and attempt > 1
+        return self.on_repeat if had_its_retry else self.remedy
+
 
 _REPLACE = "Discard the run and replace the instance."
 

@@ -79,6 +79,27 @@ def test_the_image_is_what_the_variable_says(monkeypatch: pytest.MonkeyPatch) ->
     assert environment.capture(CPU).image == "neuron:2.31"
 
 
+def on_neuron(torch_neuronx: str, neuronx_cc: str) -> str | None:
+    versions = (("torch_neuronx", torch_neuronx), ("neuronx_cc", neuronx_cc))
+    device = DeviceDescription(hardware=True, device="d", cores=2, versions=versions)
+    return environment.capture(device).neuron_sdk
+
+
+def test_the_sdk_is_known_by_the_two_packages_that_belong_to_it() -> None:
+    assert on_neuron("2.8.0.2.10.13553+cd7bbe2c", "2.21.18209.0+043b1bf7") == "2.26.0"
+    assert on_neuron("2.8.0.2.10.16998", "2.21.33363.0") == "2.26.1"
+    assert on_neuron("2.9.0.2.15.32035", "2.27.5334.0") is None, "a mixture that AWS's guide makes"
+    assert on_neuron("2.9.0.2.99.1", "2.99.1.0") is None
+    assert environment.capture(CPU).neuron_sdk is None
+    assert environment.neuron_sdk(None, "2.26.6360.0+ab12") is None
+
+
+def test_a_standin_has_no_sdk() -> None:
+    real = ("2.9.0.2.15.32035", "2.26.6360.0")
+    assert on_neuron(*real) == "2.31.0"
+    assert on_neuron(f"{real[0]}+standin", f"{real[1]}+standin") is None
+
+
 @pytest.mark.parametrize("field", ["host", "memory_bytes"])
 def test_equal_hosts_have_one_fingerprint(field: str) -> None:
     captured = environment.capture(CPU)

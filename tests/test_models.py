@@ -88,6 +88,27 @@ def test_weights_that_transformers_would_not_read_do_not_count(tmp_path: Path) -
     assert models.identity(ModelSpec(name=str(tmp_path))) == original
 
 
+def test_head_and_inputs_count_only_when_they_are_asked_for() -> None:
+    """The same identity as before these two could be asked for: stored programs are still found."""
+    spec = ModelSpec(name="config:bert-tiny", head="classification", inputs="text")
+    assert [name for name, _ in models.identity(spec)] == ["config", "seed"]
+    plain = models.identity(spec)
+    encoder = models.identity(spec.model_copy(update={"head": "encoder"}))
+    zeros = models.identity(spec.model_copy(update={"inputs": "zeros_int32"}))
+    assert encoder == (*plain, ("head", "encoder"))
+    assert zeros == (*plain, ("inputs", "zeros_int32"))
+
+
+def test_the_inputs_are_named_with_their_shapes() -> None:
+    spec = ModelSpec(name="config:bert-tiny", sequence_length=16)
+    assert models.input_shapes(spec, 4) == tuple((name, "int64[4,16]") for name in models.INPUT_NAMES)
+    zeros = spec.model_copy(update={"inputs": "zeros_int32"})
+    assert models.input_shapes(zeros, 4) == (
+        ("input_ids", "int32[4,16]"),
+        ("attention_mask", "int32[4,16]"),
+    )
+
+
 @pytest.mark.parametrize("length", [8, 16, 128])
 def test_synthetic_inputs_are_two_padded_sentences(length: int) -> None:
     row = models._synthetic_row(length, models.KNOWN_CONFIGS["bert-base-uncased"])
@@ -140,6 +161,21 @@ facts = dict(
     distilbert=list(answer("config:distilbert-base-uncased")[1].shape),
 )
 
+def like_aws(name, batch_size=2):
+    aws, hidden = answer(name, batch_size, head="encoder", inputs="zeros_int32", seed=5)
+    first = base.eval()(*[t[:1] for t in aws.example], return_dict=False)[0]
+    traced = torch.jit.trace(aws.module, aws.example, check_trace=False)(*aws.example)
+    return dict(
+        inputs=[[list(t.shape), str(t.dtype), int(t.abs().sum())] for t in aws.example],
+        output=list(hidden.shape), finite=bool(hidden.isfinite().all()), traced=torch.equal(traced, hidden),
+        attention=aws.module.model.config._attn_implementation,
+        same_encoder=torch.allclose(hidden[:1], first, atol=1e-5) if hidden.shape[-1] == 128 else None,
+    )
+
+facts["aws"] = {name: like_aws(name) for name in ("config:bert-tiny", "config:distilbert-base-uncased")}
+facts["aws"]["folder"] = like_aws(str(folder / "classifier"))
+facts["encoder_text"] = [list(t.shape) for t in answer("config:bert-tiny", head="encoder")[0].example]
+
 classifier.bfloat16().save_pretrained(folder / "bf16")
 facts["bf16_checkpoint"] = str(next(load(ModelSpec(name=str(folder / "bf16")), 1).module.parameters()).dtype)
 
@@ -178,6 +214,26 @@ def test_a_network_answers_with_one_tensor_of_logits(loading: Any) -> None:
     assert loading["output"] == [[3, 2], "torch.float32"]
     assert not loading["training"]
     assert loading["distilbert"] == [1, 2]
+
+
+@pytest.mark.dataplane
+@pytest.mark.parametrize(
+    ("name", "hidden"), [("config:bert-tiny", 128), ("config:distilbert-base-uncased", 768), ("folder", 128)]
+)
+def test_an_encoder_of_zeros_answers_with_finite_hidden_states(loading: Any, name: str, hidden: int) -> None:
+    """A mask of zeros leaves nothing to attend to, of which fused attention makes NaN in some versions."""
+    found = loading["aws"][name]
+    assert found["inputs"] == [[[2, 32], "torch.int32", 0]] * 2
+    assert found["output"] == [2, 32, hidden]
+    assert found["finite"]
+    assert found["traced"]
+    assert found["attention"] == "eager"
+
+
+@pytest.mark.dataplane
+def test_an_encoder_is_the_same_network_without_its_head(loading: Any) -> None:
+    assert loading["aws"]["folder"]["same_encoder"]
+    assert loading["encoder_text"] == [[1, 32]] * 3
 
 
 @pytest.mark.dataplane

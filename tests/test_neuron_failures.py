@@ -162,6 +162,16 @@ def test_every_row_is_tested_by_a_message_a_status_or_a_signal_and_has_its_remed
     assert {f.name for f in FAILURES if f.on_repeat == "host_is_bad"} == {"execution_timeout"}
 
 
+def test_a_fresh_process_is_tried_once_and_then_not_again() -> None:
+    by_name = {failure.name: failure for failure in FAILURES}
+    assert [by_name["execution_timeout"].remedy_at(attempt) for attempt in (1, 2, 3)] == [
+        "retry_once_fresh_process", "host_is_bad", "host_is_bad",
+    ]  # fmt: skip
+    assert by_name["compiler_killed"].remedy_at(2) == "never"
+    assert by_name["cores_taken"].remedy_at(5) == "retry_with_backoff"
+    assert by_name["sram_ecc"].remedy_at(1) == "host_is_bad"
+
+
 def test_a_broken_device_explains_the_time_out_that_follows() -> None:
     log = (
         "Failed to execute the model status=5 message=Timeout Exceeded\n"

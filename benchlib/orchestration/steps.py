@@ -17,12 +17,14 @@ from typing import Any, Literal
 from benchlib.analysis.comparison import Comparison
 from benchlib.errors import BadInput, BenchError
 from benchlib.interpreters import find_neuron_interpreter
-from benchlib.neuron_failures import classify
+from benchlib.neuron_failures import Remedy, classify
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
 from benchlib.orchestration.launcher import StepFailed, run_step
+from benchlib.orchestration.names import DEVICE_QUEUE
 from benchlib.orchestration.progress_file import tell
 from benchlib.orchestration.shelf import Figures, open_shelf
 from benchlib.orchestration.sweep_params import sweep_spec
+from benchlib.profiles import sanity_check
 from benchlib.progress import Progress, State
 from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord, sweep_id_of
 from benchlib.report.render import render
@@ -37,18 +39,30 @@ STEP_TIMEOUT_S = 3600.0
 DEVICE_TIMEOUT_S = 3600.0
 """For the wait until the device is free."""
 
+HOST_IS_BAD = (
+    f"Take this host out: stop its worker on the queue {DEVICE_QUEUE}, and give it no more work until a "
+    "person has looked at it"
+)
+
 _WORTH_A_TRY = ("retry_with_backoff", "retry_once_fresh_process")
 
 log = logging.getLogger(__name__)
 
 
-def is_retryable(error: BenchError) -> bool:
-    """Whether another try may end differently: not for what was asked wrongly, not on a broken device."""
+def is_retryable(error: BenchError, attempt: int = 1) -> bool:
+    """Whether another try may end differently, after this one (from 1) has failed.
+
+    Not for what was asked wrongly, not on a broken device, and only once where a fresh process is the cure.
+    """
     if not isinstance(error, StepFailed):
         return not isinstance(error, (BadInput, RecordRejected))
-    failure = error.failure
+    remedy = _remedy(error.failure, attempt)
+    return error.failure.kind != "bad_input" and (remedy is None or remedy in _WORTH_A_TRY)
+
+
+def _remedy(failure: Failure, attempt: int) -> Remedy | None:
     known = classify("\n".join([failure.message, *failure.log_tail]))
-    return failure.kind != "bad_input" and (known is None or known.remedy in _WORTH_A_TRY)
+    return known.remedy_at(attempt) if known else None
 
 
 def sweep_record(params: Mapping[str, Any], *, dag_id: str, run_id: str, created_at: datetime) -> SweepRecord:
@@ -160,9 +174,9 @@ class _Job:
         """Run the step, store its result or its failure, and return the one or raise the other."""
         self.tell("started")
         try:
-            result = self._run(request)
+            result = self._judged(self._run(request))
         except BenchError as error:
-            failed = error if isinstance(error, StepFailed) else StepFailed(self._failure(error))
+            failed = StepFailed(self._failure(error))
             self._keep(failure=failed.failure)
             self.tell("failed", str(failed))
             raise failed from error
@@ -186,9 +200,21 @@ class _Job:
                 python, request, timeout_s=STEP_TIMEOUT_S, on_progress=self._pass_on_running, keep_open=[lock]
             )
 
+    def _judged(self, result: CompileResult | Measurement) -> CompileResult | Measurement:
+        """A measurement with the one check that needs the model's name, which the data plane forgets."""
+        if not isinstance(result, Measurement):
+            return result
+        check = sanity_check(self.sweep.spec.model, result)
+        return result.model_copy(update={"checks": (*result.checks, check)}) if check else result
+
     def _failure(self, error: BenchError) -> Failure:
-        kinds: dict[type[BenchError], FailureKind] = {BadInput: "bad_input", DeviceBusy: "timeout"}
-        return Failure(stage=self.stage, kind=kinds.get(type(error), "error"), message=str(error))
+        if not isinstance(error, StepFailed):
+            kinds: dict[type[BenchError], FailureKind] = {BadInput: "bad_input", DeviceBusy: "timeout"}
+            return Failure(stage=self.stage, kind=kinds.get(type(error), "error"), message=str(error))
+        failure = error.failure
+        if _remedy(failure, self.attempt) != "host_is_bad":
+            return failure
+        return failure.model_copy(update={"message": f"{failure.message.rstrip('.')}. {HOST_IS_BAD}"})
 
     def _keep(
         self, result: CompileResult | Measurement | None = None, failure: Failure | None = None
@@ -220,10 +246,12 @@ def interpreter_of(spec: SweepSpec, settings: Settings) -> Path:
     """The Python that compiles and measures this sweep on this host.
 
     Raises:
+        BadInput: the one that a Neuron sweep names has no torch-neuronx, or is none.
         BenchError: nothing on this Neuron host has torch-neuronx.
     """
     if spec.interpreter != "auto":
-        return Path(spec.interpreter)
+        named = Path(spec.interpreter)
+        return find_neuron_interpreter(named).python if spec.backend == "neuron" else named
     if spec.backend == "neuron" and not os.environ.get("BENCH_DATA_PYTHON"):
         return find_neuron_interpreter().python
     return settings.data_python

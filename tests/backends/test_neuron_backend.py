@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 from pathlib import Path
@@ -68,7 +69,9 @@ report = backend.compile_report
 error = (backend.try_out(path, example) - module(*example)).abs().max().item()
 facts = dict(
     imported_early=imported_early, path=str(path), flags=report.flags, on_cpu=report.on_cpu,
-    tail=report.log_tail, rss=report.peak_rss_bytes, duration_s=report.duration_s,
+    tail=report.log_tail, applied=report.applied_flags,
+    notes=[backend.compile_notes().applied_flags, backend.compile_notes().warnings],
+    rss=report.peak_rss_bytes, duration_s=report.duration_s,
     cores=[core.number for core in runtime.cores], error=error,
 )
 """,
@@ -77,7 +80,9 @@ facts = dict(
     assert not found["imported_early"]
     assert found["flags"] == [*BF16_FLAGS, "--auto-cast-type", "bf16", "-O2", "--verbose", "info"]
     assert not found["on_cpu"]
-    assert found["tail"][0] == f"neuronx-cc compile {' '.join(found['flags'])}"
+    assert found["tail"][0].endswith(f" --framework XLA {' '.join(found['flags'])}")
+    assert found["applied"] == ["--framework", "XLA", *found["flags"]]
+    assert found["notes"] == [found["applied"], []]
     assert found["tail"][-1] == "Compiler status PASS"
     assert found["rss"] > 900 * 2**20
     assert found["duration_s"] > 0
@@ -171,6 +176,102 @@ facts = dict(threads=fresh([0, 1, 2, 3], **run), process=fresh([3], **own))
 
 def _cpus() -> set[int]:
     return os.sched_getaffinity(0)
+
+
+@pytest.mark.dataplane
+def test_flags_that_did_not_arrive_are_a_failure_and_unseen_ones_a_warning(
+    host: StandinHost, tmp_path: Path
+) -> None:
+    found = facts(
+        host,
+        f"""
+folder = {str(tmp_path)!r}
+os.environ["NEURON_STANDIN_FAULTS"] = "flags_lost"
+lost = said(compiled, folder + "/lost")
+os.environ["NEURON_STANDIN_FAULTS"] = "command_unlogged"
+unlogged = said(compiled, folder + "/unlogged")
+notes = backend.compile_notes()
+facts = dict(lost=lost, unlogged=unlogged, applied=notes.applied_flags, warnings=notes.warnings,
+             left=sorted(os.listdir(folder + "/lost")))
+""",
+    )
+    assert found["lost"].startswith(
+        "NeuronFailed: the compiler did not run with -O2: by its own log it ran with --framework XLA --target"
+    )
+    assert found["left"] == ["neuronx-cc"], "no program is left that would carry the wrong label"
+    assert found["unlogged"] is None
+    assert found["applied"] == []
+    assert "not checked whether the compiler ran with the flags" in found["warnings"][0]
+
+
+def test_a_backend_goes_to_another_process_whole(host: StandinHost) -> None:
+    """Load-generating processes get the loader, and the backend in it, pickled."""
+    backend = NeuronBackend(NeuronHost.from_environment({"BENCH_NEURON_ROOT": str(host.root)}))
+    assert pickle.loads(pickle.dumps(backend)).describe() == backend.describe()
+    assert pickle.loads(pickle.dumps(NeuronBackend())).describe() == NeuronBackend().describe()
+
+
+ONE_PER_CORE = """
+import json, os, sys
+from dataclasses import dataclass
+from pathlib import Path
+import torch
+from benchlib.backends import get_backend
+from benchlib.backends.base import Backend
+from benchlib.backends.neuron import placement
+from benchlib.core.layout import Layout
+from benchlib.loadgen import LoadOptions, measure
+
+# As in a torch_neuronx without the function: the one visible core is the only place.
+placement.PLACEMENT = "no_such_function"
+
+@dataclass(frozen=True)
+class Loader:
+    backend: Backend
+    program: Path
+    layout: Layout
+
+    def __call__(self, index):
+        return self.backend.load(self.program, self.layout.core_of_replica(index))
+
+    def environment(self, replicas):
+        return self.backend.process_environment(sorted({self.layout.core_of_replica(r) for r in replicas}))
+
+def cores_of(replica, example):
+    from torch_neuronx._runtime import runtime
+    replica(*example)
+    return os.getpid(), [core.number for core in runtime.cores], [core.models for core in runtime.cores]
+
+def run(program):
+    loader = Loader(get_backend("neuron"), Path(program), Layout(4, 4, 4))
+    options = LoadOptions(replicas=4, processes=4, worker_context=loader.backend.worker_context,
+                          probe=cores_of, process_env=loader.environment)
+    example = (torch.arange(8).reshape(2, 4),)
+    run = measure(loader, example, workers=4, batches_per_worker=5, options=options)
+    needed = loader.backend.needs_process_per_core()
+    print("FACTS", json.dumps(dict(needed=needed, cores=list(run.probes_before.values()))))
+"""
+
+
+@pytest.mark.dataplane
+def test_without_placement_each_replica_gets_a_process_that_sees_one_core(tmp_path: Path) -> None:
+    (tmp_path / "one_per_core.py").write_text(ONE_PER_CORE)
+    host = build_host(tmp_path / "host", Path(dataplane.PYTHON), devices=2)
+    made = facts(
+        host,
+        f"path = compiled({str(tmp_path / 'work')!r})\nfacts = [str(path), backend.needs_process_per_core()]",
+    )
+    env = variables(host)
+    found = dataplane.facts(
+        "import contextlib, io, json\nfrom one_per_core import run\n"
+        f"with contextlib.redirect_stdout(io.StringIO()) as said:\n    run({made[0]!r})\n"
+        "facts = json.loads(said.getvalue().rpartition('FACTS ')[2])",
+        {**env, "PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"},
+    )
+    assert found["needed"]
+    assert not made[1], "with the function there is no need"
+    assert len({pid for pid, _, _ in found["cores"]}) == 4
+    assert [found_on[1:] for found_on in found["cores"]] == [[[core], [1]] for core in range(4)]
 
 
 HOLD_ALL_CORES = """
@@ -296,8 +397,20 @@ def neuron(tmp_path_factory: pytest.TempPathFactory) -> tuple[NeuronBench, dict[
     return bench, result
 
 
+OF_THE_DEVICE = {
+    "outputs_match_reference",
+    "outputs_finite",
+    "device_memory_errors",
+    "device_execution_errors",
+    "cores_used",
+}
+"""The checks that the stand-in answers for; how quiet the host of the tests is, is its own affair."""
+
+
 def failed_checks(measured: dict[str, Any]) -> set[str]:
-    return {check["name"] for check in measured["checks"] if not check["passed"]}
+    made = {check["name"]: check["passed"] for check in measured["checks"]}
+    assert set(made) >= OF_THE_DEVICE
+    return {name for name in OF_THE_DEVICE if not made[name]}
 
 
 @pytest.mark.dataplane
@@ -319,6 +432,9 @@ def test_a_sweeps_two_steps_on_twelve_cores(neuron: tuple[NeuronBench, dict[str,
     assert failed_checks(measured) == set()
     used = next(check for check in measured["checks"] if check["name"] == "cores_used")
     assert (used["figure"], used["limit"]) == (12, 12)
+    told = [(reading["name"], reading["core"]) for reading in measured["telemetry"]]
+    assert [core for name, core in told if name == "core_utilisation"] == list(range(12))
+    assert {"device_memory", "device_latency_p50", "memory_errors", "execution_errors"} <= dict(told).keys()
 
 
 @pytest.mark.dataplane

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from benchlib.backends.base import ResolvedPrecision
-from benchlib.backends.neuron.flags import PROFILES, check, compiler_flags, default_flags, target
+from benchlib.backends.neuron.flags import (
+    PROFILES,
+    check,
+    command_flags,
+    compiler_flags,
+    default_flags,
+    not_applied,
+    target,
+    without_files,
+)
 from benchlib.errors import BadInput
 from tests.dataplane import ROOT
 
@@ -82,3 +91,56 @@ def test_flags_that_some_precision_allows_pass_the_first_look(given: str) -> Non
 def test_flags_that_no_precision_allows_do_not(given: str) -> None:
     with pytest.raises(BadInput):
         check(tuple(given.split()))
+
+
+ROOT_LINE = "2026-07-13T19:19:18Z INFO 78862 [root]: /opt/venv/bin/neuronx-cc compile "
+
+
+@pytest.mark.parametrize(
+    ("log", "applied"),
+    [
+        (
+            f"{ROOT_LINE}graph.hlo --framework XLA --target=inf2 -O2 --output /w/graph.neff\nINFO more",
+            "--framework XLA --target inf2 -O2 --output /w/graph.neff",
+        ),
+        ("neuronx-cc compile --enable-fast-context-switch -O=3", "--enable-fast-context-switch -O3"),
+        (f"first\n{ROOT_LINE}g.hlo '--internal=--a=1 --b' --optlevel 1", "--internal --a=1 --b -O1"),
+        ("NeuronX Compiler version 2.26\nneuronx-cc --version", None),
+        ("", None),
+    ],
+)
+def test_the_compilers_command_line_is_found_in_its_log(log: str, applied: str | None) -> None:
+    found = command_flags(log)
+    assert (found is None) == (applied is None)
+    assert " ".join(found or ()) == (applied or "")
+
+
+@pytest.mark.parametrize(
+    ("applied", "lost"),
+    [
+        (BF16, ()),
+        ("g.hlo --framework XLA --output g.neff " + BF16.replace(" bf16", "=bf16"), ()),
+        (BF16.replace("inf2", "trn1"), ()),
+        (BF16.replace("-O2", ""), ("-O2",)),
+        (BF16.replace("-O2", "--optlevel=1"), ("-O2",)),
+        (f"{BF16} --auto-cast none", ("--auto-cast matmult",)),
+        (f"--auto-cast none {BF16}", ()),
+        (BF16.replace("inf2", "trn2"), ("--target inf2",)),
+        (
+            "-O2",
+            ("--target inf2", "--model-type transformer", "--auto-cast matmult", "--auto-cast-type bf16"),
+        ),
+    ],
+)
+def test_a_flag_that_did_not_arrive_is_named(applied: str, lost: tuple[str, ...]) -> None:
+    assert not_applied(compiler_flags("bf16", ()), applied.split()) == lost
+
+
+def test_a_flag_without_a_value_is_there_whatever_follows_it() -> None:
+    asked = compiler_flags("bf16", ("--enable-fast-context-switch",))
+    assert not_applied(asked, f"--enable-fast-context-switch graph.hlo {BF16}".split()) == ()
+    assert not_applied(asked, BF16.split()) == ("--enable-fast-context-switch",)
+
+
+def test_paths_are_not_kept() -> None:
+    assert without_files(f"--output /home/me/graph.neff {BF16}".split()) == tuple(BF16.split())

@@ -13,7 +13,7 @@ import pytest
 from benchlib.backends.neuron import monitor, sysfs
 from benchlib.backends.neuron.host import NeuronHost
 from benchlib.backends.neuron.monitor import Latency, Sampler, Telemetry, parse, read_once, summarise
-from benchlib.backends.neuron.watch import cores_check, execution_check, memory_check, watching
+from benchlib.backends.neuron.watch import cores_check, execution_check, memory_check, readings, watching
 from tests.standin.neuron_standin.builder import build_host
 from tests.standin.neuron_standin.host import Claim, CoreCounters
 
@@ -62,7 +62,7 @@ def test_a_record_is_read() -> None:
     assert runtime.utilisation_percent == {0: 97.5, 11: 3.0}
     assert runtime.device_latency == Latency(p50_ms=1.0, p99_ms=2.0)
     assert runtime.errors == {"generic": 0, "hardware": 0, "timed_out": 2}
-    assert runtime.device_memory_bytes == 4096
+    assert (runtime.device_memory_bytes, runtime.host_memory_bytes) == (4096, 1)
     assert found.memory_errors == {"neuron0/mem_ecc_uncorrected": 0}
     assert (found.device_count, found.cores_per_device) == (6, 2)
 
@@ -114,6 +114,44 @@ def test_an_error_counts_once_whether_it_is_told_by_period_or_from_the_start() -
 def test_only_new_memory_errors_count() -> None:
     assert summarise([sample(ecc=5), sample(ecc=5)]).memory_errors == 0
     assert summarise([sample(ecc=5), sample(ecc=6)]).memory_errors == 1
+
+
+def test_memory_is_the_most_that_all_processes_used_together() -> None:
+    two = record(cores={"0": 90.0})
+    two["neuron_runtime_data"] += record(pid=8, cores={"1": 80.0})["neuron_runtime_data"]
+    joined = parse(json.dumps(two))
+    assert joined is not None
+    found = summarise([sample(cores={"0": 90.0}), joined])
+    assert (found.device_memory_bytes, found.host_memory_bytes) == (8192, 2)
+    assert summarise([sample()]).device_memory_bytes is None
+
+
+def test_what_the_monitor_told_becomes_readings_with_units() -> None:
+    told = summarise([sample(cores={"0": 97.5, "11": 3.0}, timed_out=2)])
+    found = {(reading.name, reading.core): (reading.value, reading.unit) for reading in readings(told)}
+    assert found == {
+        ("core_utilisation", 0): (0.975, "ratio"),
+        ("core_utilisation", 11): (0.03, "ratio"),
+        ("device_latency_p50", None): (1.0, "ms"),
+        ("device_latency_p99", None): (2.0, "ms"),
+        ("device_memory", None): (4096, "bytes"),
+        ("runtime_host_memory", None): (1, "bytes"),
+        ("errors_generic", None): (0, "count"),
+        ("errors_hardware", None): (0, "count"),
+        ("errors_timed_out", None): (2, "count"),
+    }
+    assert readings(summarise([])) == ()
+
+
+def test_no_identifier_gets_into_the_readings() -> None:
+    telling = record(cores={"0": 1.0})
+    stats = telling["neuron_runtime_data"][0]["report"]["execution_stats"]
+    stats["error_summary"] |= {"i-0123456789abcdef0": 1, "serial 0123456789abcdef": 2}
+    found = parse(json.dumps(telling))
+    assert found is not None
+    text = repr(readings(summarise([found])))
+    assert "errors_hardware" in text
+    assert "0123456789abcdef" not in text
 
 
 NO_COUNTERS = sysfs.Counters(())
@@ -212,11 +250,16 @@ def test_a_run_is_watched_from_outside(fake_root: Path, tmp_path: Path) -> None:
         error.write_text("1\n")
         wait_for(lambda: records.read_text().count("\n") >= 2)
     claim.release()
-    assert watch.telemetry is not None
-    assert watch.telemetry.samples == 1
-    assert 1 < watch.telemetry.utilisation_percent[0] <= 71
-    assert watch.telemetry.device_latency == Latency(1.5, 1.5)
-    assert watch.telemetry.memory_errors == 1
+    assert watch.monitored is not None
+    assert watch.monitored.samples == 1
+    assert 1 < watch.monitored.utilisation_percent[0] <= 71
+    assert watch.monitored.device_latency == Latency(1.5, 1.5)
+    assert watch.monitored.memory_errors == 1
+    told = {(reading.name, reading.core): reading.value for reading in watch.telemetry}
+    assert told["memory_errors", None] == 1
+    assert told["execution_errors", None] == 0
+    assert told["core_utilisation", 0] == watch.monitored.utilisation_percent[0] / 100
+    assert told["device_memory", None] == 2**24
     verdicts = {check.name: check.passed for check in watch.checks}
     assert verdicts == {"device_memory_errors": False, "device_execution_errors": True, "cores_used": True}
 
@@ -227,6 +270,6 @@ def test_the_monitor_can_be_switched_off(
     monkeypatch.setenv("BENCH_NEURON_MONITOR", "off")
     with watching(NeuronHost(fake_root, {}), tmp_path, 1) as watch:
         pass
-    assert watch.telemetry is None
+    assert watch.monitored is None
     assert [check.name for check in watch.checks] == ["device_memory_errors", "device_execution_errors"]
     assert not (tmp_path / "neuron-monitor.jsonl").exists()

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from benchlib.backends.neuron.placement import (
     accepts,
+    has_placement,
     index_in_process,
     placed_on,
     process_environment,
@@ -85,3 +88,28 @@ def test_a_keyword_is_passed_only_to_what_takes_it() -> None:
     assert not accepts(older, "cpu_backend")
     assert accepts(newer, "cpu_backend")
     assert accepts(wrapped, "cpu_backend")
+
+
+@pytest.mark.parametrize(
+    ("files", "has_it"),
+    [
+        ({"__init__.py": "from .core import neuron_cores_context"}, True),
+        (
+            {"__init__.py": "raise AssertionError", "experimental/p.py": "def neuron_cores_context(): ..."},
+            True,
+        ),
+        ({"__init__.py": "raise AssertionError", "xla_impl/trace.py": "def trace(): ..."}, False),
+        ({"__init__.so": ""}, True),
+        ({}, True),
+    ],
+)
+def test_placement_is_looked_for_without_an_import(
+    files: Mapping[str, str], has_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "torch_neuronx" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert has_placement() == has_it
+    assert "torch_neuronx" not in sys.modules

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from benchlib.environment import NEURON_SDKS
 from tests.dataplane import ROOT
 from tests.standin.neuron_standin.sdk import MARK, SDKS
 
@@ -45,6 +46,23 @@ def test_the_pins_of_a_release_belong_together(release: str) -> None:
     assert int(sdk.torch_neuronx.removesuffix(MARK).split(".")[4]) + 16 == sdk.minor
     for other in set(RELEASES) - {release}:
         assert not pins["neuronx-cc"].specifier.contains(SDKS[other].neuronx_cc)
+
+
+def pinned_sdks(release: str) -> dict[tuple[str, str], str]:
+    """The pairs of packages that a release's file names, its patch releases included."""
+    path = ROOT / "requirements" / f"neuron-{release}.txt"
+    pins = {name: str(found.specifier)[2:].removesuffix(".*") for name, found in requirements(path).items()}
+    patch = r"Patch release ([\d.]+): torch-neuronx ([\d.]+) with neuronx-cc ([\d.]+)\."
+    return {
+        (pins["torch-neuronx"], pins["neuronx-cc"]): f"{release}.0",
+        **{(torch, compiler): sdk for sdk, torch, compiler in re.findall(patch, path.read_text())},
+    }
+
+
+def test_every_pinned_pair_is_known_as_its_release_and_no_other_is() -> None:
+    pinned = {pair: sdk for release in RELEASES for pair, sdk in pinned_sdks(release).items()}
+    assert pinned == NEURON_SDKS
+    assert {"2.26.1", "2.29.1"} <= set(pinned.values())
 
 
 @pytest.mark.parametrize("release", RELEASES)

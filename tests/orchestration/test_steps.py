@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +32,7 @@ from benchlib.results import Failure
 from benchlib.settings import Settings
 from benchlib.store.errors import DatabaseUnreachable, RecordRejected
 from benchlib.store.spool import Spool
+from tests.standin.neuron_standin.builder import build_host
 
 from .fake_python import ARTIFACT, OBEDIENT, failing
 
@@ -245,6 +248,90 @@ def failed(kind: str, message: str = "", tail: tuple[str, ...] = ()) -> StepFail
 )
 def test_only_what_may_end_differently_is_tried_again(error: BenchError, is_worth_a_try: bool) -> None:
     assert is_retryable(error) == is_worth_a_try
+
+
+TIMEOUT = "Failed to execute the model status=5 message=Timeout Exceeded"
+ECC = "Uncorrectable HBM memory error is detected"
+TAKEN = "NeuronCore(s) not available - Requested:nc1-nc1 Available:0"
+
+
+@pytest.mark.parametrize(
+    ("tail", "attempt", "is_worth_a_try"),
+    [
+        (TIMEOUT, 1, True),
+        (TIMEOUT, 2, False),
+        (ECC, 1, False),
+        (TAKEN, 1, True),
+        (TAKEN, 2, True),
+        ("neuronx-cc failed with -9", 1, True),
+        ("neuronx-cc failed with -9", 2, False),
+        ("something new", 2, True),
+    ],
+)
+def test_a_cure_that_did_not_help_is_not_tried_twice(tail: str, attempt: int, is_worth_a_try: bool) -> None:
+    assert is_retryable(failed("error", tail=(tail,)), attempt) == is_worth_a_try
+
+
+@pytest.mark.parametrize(
+    ("said", "attempt", "is_bad"), [(ECC, 1, True), (TIMEOUT, 1, False), (TIMEOUT, 2, True)]
+)
+def test_a_bad_host_is_to_be_taken_out(
+    settings: Settings,
+    make_python: MakePython,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    said: str,
+    attempt: int,
+    is_bad: bool,
+) -> None:
+    body = f"leave(dict(stage=stage, kind='error', message='no result: {said}.'))\nsys.exit(1)"
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(body)))
+    with pytest.raises(StepFailed) as failure:
+        measure_batch_size(a_sweep(), 1, ARTIFACT_1, attempt=attempt)
+    assert ("Take this host out" in str(failure.value)) == is_bad
+    assert str(failure.value).startswith(f"no result: {said}.")
+    assert rows(engine, "SELECT failure_message FROM measurement") == [(str(failure.value),)]
+
+
+def test_a_neuron_sweep_with_a_python_without_neuron_is_refused_in_one_sentence(
+    settings: Settings, engine: Engine
+) -> None:
+    for interpreter, why in (("/nowhere/python", "No such file"), (sys.executable, "has no torch-neuronx")):
+        sweep = a_sweep(backend="neuron", interpreter=interpreter)
+        with pytest.raises(
+            StepFailed, match=f"interpreter: .* a Python with torch-neuronx .*{why}"
+        ) as failure:
+            compile_batch_size(sweep, 1, attempt=1)
+        assert not is_retryable(failure.value)
+        assert "\n" not in str(failure.value)
+    assert rows(engine, "SELECT DISTINCT failure_kind FROM compilation") == [("bad_input",)]
+
+
+def test_a_neuron_sweep_takes_a_virtual_environment_by_its_directory(tmp_path: Path) -> None:
+    host = build_host(tmp_path, Path(sys.executable))
+    spec = a_sweep(backend="neuron", interpreter=str(host.python.parent.parent)).spec
+    assert interpreter_of(spec, Settings.from_environment({})) == host.python
+
+
+def test_a_device_result_of_a_published_workload_is_held_against_it(
+    settings: Settings, make_python: MakePython, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    """The fake's 1,000 inf/s at batch size 1 are half of what AWS published; a CPU's are nobody's."""
+    on_device = """
+MEASURED["backend"], MEASURED["precision"], MEASURED["replicas"], MEASURED["workers"] = "neuron", "bf16", 2, 2
+MEASURED["environment"].update(hardware=True, device="Inferentia2", instance_type="inf2.xlarge")
+"""
+    model = {"name": "bert-base-uncased", "head": "encoder", "inputs": "zeros_int32"}
+    sweep = a_sweep()
+    spec = sweep.spec.model_copy(update={"model": sweep.spec.model.model_validate(model)})
+    sweep = sweep.model_copy(update={"spec": spec})
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(OBEDIENT)))
+    assert measure_batch_size(sweep, 1, ARTIFACT_1, attempt=1)["valid"]
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(on_device + OBEDIENT)))
+    other = sweep.model_copy(update={"sweep_id": uuid.uuid4(), "run_id": "r2"})
+    assert not measure_batch_size(other, 1, ARTIFACT_1, attempt=1)["valid"]
+    stored = rows(engine, "SELECT check_name FROM failed_check")
+    assert stored == [("published_band",)]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from benchlib.backends.base import Backend, DeviceDescription, Program, Replica, ResolvedPrecision
+from benchlib.backends.base import (
+    Backend,
+    CompileNotes,
+    DeviceDescription,
+    Program,
+    Replica,
+    ResolvedPrecision,
+)
 from benchlib.backends.neuron import flags, placement, sysfs
 from benchlib.backends.neuron.host import NeuronDevice, NeuronHost, is_hardware, is_marked, scrub
 from benchlib.backends.neuron.watch import DeviceWatch, watching
@@ -27,11 +34,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMPILER_LOG = "log-neuron-cc.txt"
+COMMAND_FILE = "command.txt"
+"""Beside the log in some releases: the compiler's command line alone."""
 LOG_TAIL_LINES = 40
 OLDEST_TRANSFORMERS = (4, 52)
 """AWS's table of supported versions starts here; it names no end."""
 NEXT_TRANSFORMERS = (5, 0)
 """What AWS's BERT examples call is gone from here on."""
+
+FLAGS_UNSEEN = (
+    f"not checked whether the compiler ran with the flags that were asked: its log ({COMPILER_LOG}) does not "
+    "show its command line"
+)
 
 STANDIN_DEVICE = "Neuron stand-in"
 
@@ -52,6 +66,8 @@ class CompileReport:
     """How the last compilation of this process went."""
 
     flags: tuple[str, ...]
+    applied_flags: tuple[str, ...] | None
+    """What the compiler's command line was seen to have; ``None`` where its log does not show it."""
     on_cpu: bool
     """True: no device took part."""
     duration_s: float
@@ -120,7 +136,7 @@ class NeuronBackend(Backend):
 
         Raises:
             BadInput: flags that contradict the precision, or a transformers that AWS does not support.
-            NeuronFailed: the compiler or the runtime refused.
+            NeuronFailed: the compiler or the runtime refused, or the compiler ran with other flags.
         """
         compiler_flags = flags.compiler_flags(program.precision, program.compiler_args)
         _check_inputs(program.example)
@@ -133,6 +149,7 @@ class NeuronBackend(Backend):
         traced = self._trace(program, compiler_dir, compiler_flags, on_cpu)
         self.compile_report = CompileReport(
             flags=compiler_flags,
+            applied_flags=_applied_flags(compiler_dir, compiler_flags),
             on_cpu=on_cpu,
             duration_s=time.perf_counter() - began_s,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
@@ -140,6 +157,14 @@ class NeuronBackend(Backend):
             environment=_compiler_variables(),
         )
         return _save(traced, workdir / filename)
+
+    def compile_notes(self) -> CompileNotes:
+        """The flags that the compiler's log shows, or a warning that it shows none."""
+        if self.compile_report is None:
+            return CompileNotes()
+        if self.compile_report.applied_flags is None:
+            return CompileNotes(warnings=(FLAGS_UNSEEN,))
+        return CompileNotes(self.compile_report.applied_flags)
 
     def load(self, artifact: Path, core: int) -> Replica:
         """Load onto one core; the first load claims all cores that this process may see.
@@ -184,6 +209,10 @@ class NeuronBackend(Backend):
 
         context: AbstractContextManager[Any] = torch.no_grad()
         return context
+
+    def needs_process_per_core(self) -> bool:
+        """True for a torch_neuronx that cannot place a model on a core."""
+        return not placement.has_placement()
 
     def process_environment(self, cores: Sequence[int]) -> dict[str, str]:
         """Variables for a child process that loads replicas onto these cores only."""
@@ -300,6 +329,24 @@ def transformers_problem(found: str | None) -> str | None:
 
 def _release(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2])
+
+
+def _applied_flags(compiler_dir: Path, asked: Sequence[str]) -> tuple[str, ...] | None:
+    """The flags that the compiler's files show; raises `NeuronFailed` when others were asked."""
+    files = [path for name in (COMPILER_LOG, COMMAND_FILE) for path in sorted(compiler_dir.rglob(name))]
+    found = (flags.command_flags(path.read_text(errors="replace")) for path in files)
+    applied = next((one for one in found if one is not None), None)
+    if applied is None:
+        return None
+    lost, told = flags.not_applied(asked, applied), flags.without_files(applied)
+    if lost:
+        raise NeuronFailed(
+            f"the compiler did not run with {', '.join(lost)}: by its own log it ran with "
+            f"{' '.join(told) or 'no flags'}. What changes flags on their way is NEURON_CC_FLAGS, or a fault "
+            "of this torch_neuronx",
+            None,
+        )
+    return told
 
 
 def _log_tail(compiler_dir: Path) -> tuple[str, ...]:

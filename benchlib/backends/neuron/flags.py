@@ -8,6 +8,7 @@ what the user gives replaces the profile's flag of the same name.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,6 +85,42 @@ def compiler_flags(precision: ResolvedPrecision, compiler_args: Sequence[str]) -
     return tuple(word for flag in merged for word in _words(flag))
 
 
+def command_flags(log: str) -> tuple[str, ...] | None:
+    """The flags of the compiler's own command line, found in its log; ``None`` where it is not there.
+
+    neuronx-cc begins its log with ``... [root]: /path/to/neuronx-cc compile graph.hlo --target inf2 ...``.
+    """
+    found = re.search(r"(?:^|[\s/])neuronx-cc compile\s+(.+)$", log, re.MULTILINE)
+    if not found:
+        return None
+    try:
+        words = shlex.split(found[1])
+    except ValueError:
+        words = found[1].split()
+    return tuple(word for flag in _flags_among(words) for word in _words(flag))
+
+
+def without_files(flags: Sequence[str]) -> tuple[str, ...]:
+    """The flags whose value is no path: paths differ from run to run and tell nothing about the program."""
+    kept = (flag for flag in _flags_among(flags) if "/" not in (flag[1] or ""))
+    return tuple(word for flag in kept for word in _words(flag))
+
+
+def not_applied(asked: Sequence[str], applied: Sequence[str]) -> tuple[str, ...]:
+    """Which of the complete flags the compiler's command line does not have, such as ``--auto-cast none``.
+
+    inf2 and trn1 are one target under two names (both are NeuronCore-v2), and torch_neuronx has been seen to
+    pass the other one on. Of a flag that is there twice the last one counts, as it does for the compiler.
+    """
+    found = dict(_flags_among(applied))
+    return tuple(
+        " ".join(_words((name, value)))
+        for name, value in dict(_parse(asked)).items()
+        # A flag without a value may stand before a file's name.
+        if name not in found or (value is not None and _one_name(found[name]) != _one_name(value))
+    )
+
+
 def check(compiler_args: Sequence[str]) -> None:
     """Refuse flags that no precision can be compiled with; raises `BadInput`."""
     try:
@@ -124,6 +161,24 @@ def _parse(words: Sequence[str]) -> tuple[Flag, ...]:
         else:
             raise BadInput("compiler_args", word, "flags of neuronx-cc, one word each, such as --optlevel 3")
     return tuple(flags)
+
+
+def _flags_among(words: Sequence[str]) -> tuple[Flag, ...]:
+    """The flags of a whole command line; a file's name may stand before, between and after them."""
+    flags: list[Flag] = []
+    takes_value = False
+    for word in words:
+        if word.startswith("-"):
+            flags.append(_flag(word))
+            takes_value = flags[-1][1] is None
+        elif takes_value:
+            flags[-1] = (flags[-1][0], word)
+            takes_value = False
+    return tuple(flags)
+
+
+def _one_name(value: str | None) -> str | None:
+    return "inf2" if value == "trn1" else value
 
 
 def _flag(word: str) -> Flag:

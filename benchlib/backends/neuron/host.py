@@ -149,7 +149,8 @@ class NeuronHost:
 
     def __init__(self, root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> None:
         self.root = root
-        self._environ = environ
+        # A copy: unlike os.environ it can go to a child process with the rest of this object.
+        self._environ = dict(environ)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> NeuronHost:

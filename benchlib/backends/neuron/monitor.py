@@ -58,6 +58,8 @@ class RuntimeSample:
     errors: Mapping[str, int]
     """Executions that did not end well, by kind."""
     device_memory_bytes: int | None
+    host_memory_bytes: int | None
+    """Of the host, used by the runtime."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,10 @@ class Telemetry:
     """
     memory_errors: int
     """Uncorrected ECC errors from the first sample to the last."""
+    device_memory_bytes: int | None = None
+    """The most that all processes together used in any sample; ``None``: never told."""
+    host_memory_bytes: int | None = None
+    """The same of the host's memory, used by the runtime."""
 
 
 def parse(line: str) -> Sample | None:
@@ -115,6 +121,7 @@ def parse(line: str) -> Sample | None:
 def _runtime(entry: Mapping[str, Any]) -> RuntimeSample:
     cores = _at(entry, "report", "neuroncore_counters", "neuroncores_in_use") or {}
     stats = _at(entry, "report", "execution_stats") or {}
+    used = _at(entry, "report", "memory_used", "neuron_runtime_used_bytes")
     executions = stats.get("execution_summary") or {}
     bad = {kind: count for kind, count in executions.items() if kind not in _GOOD_EXECUTIONS}
     return RuntimeSample(
@@ -126,7 +133,8 @@ def _runtime(entry: Mapping[str, Any]) -> RuntimeSample:
         errors={
             kind: int(count or 0) for kind, count in {**(stats.get("error_summary") or {}), **bad}.items()
         },
-        device_memory_bytes=_at(entry, "report", "memory_used", "neuron_runtime_used_bytes", "neuron_device"),
+        device_memory_bytes=_at(used, "neuron_device"),
+        host_memory_bytes=_at(used, "host"),
     )
 
 
@@ -164,7 +172,19 @@ def summarise(samples: Sequence[Sample]) -> Telemetry:
         else None,
         errors=_errors(runtimes),
         memory_errors=_memory_errors(samples),
+        device_memory_bytes=_most(
+            [[runtime.device_memory_bytes for runtime in sample.runtimes] for sample in samples]
+        ),
+        host_memory_bytes=_most(
+            [[runtime.host_memory_bytes for runtime in sample.runtimes] for sample in samples]
+        ),
     )
+
+
+def _most(used_bytes: Sequence[Sequence[int | None]]) -> int | None:
+    """The highest sum over the processes of one sample."""
+    told = [[used for used in sample if used is not None] for sample in used_bytes]
+    return max((sum(sample) for sample in told if sample), default=None)
 
 
 def _utilisation(sample: Sample) -> dict[int, float]:

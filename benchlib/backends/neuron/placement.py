@@ -10,11 +10,13 @@ Where an SDK offers no way to place a model, one process per core does: started 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +28,9 @@ NUM_CORES = "NEURON_RT_NUM_CORES"
 TARGET_OVERRIDE = "NEURON_PLATFORM_TARGET_OVERRIDE"
 PROCESS_CORES = "BENCH_NEURON_PROCESS_CORES"
 """The run's numbers of the cores that one of several load-generating processes was given."""
+
+PLACEMENT = "neuron_cores_context"
+"""The function that places what is loaded in its context."""
 
 CORES_ALLOWED = "a core or a range of the host's cores, such as 0 or 0-11"
 
@@ -75,6 +80,18 @@ def index_in_process(core: int, environ: Mapping[str, str] = os.environ) -> int:
     return given.index(core) if given else core
 
 
+def has_placement() -> bool:
+    """Whether the installed torch_neuronx can place a model on a core, found without importing it.
+
+    Its source is searched for the function's name: an import might claim cores, which then no child process
+    could have. Where there is no source to look at the answer is yes, as for every release since SDK 2.24.
+    """
+    spec = importlib.util.find_spec("torch_neuronx")
+    folders = spec.submodule_search_locations if spec else None
+    sources = [path for folder in folders or () for path in sorted(Path(folder).rglob("*.py"))]
+    return not sources or any(PLACEMENT.encode() in path.read_bytes() for path in sources)
+
+
 def import_torch_neuronx() -> ModuleType:
     """Import torch_neuronx: it registers what `torch.jit.load` needs, so it must come before.
 
@@ -99,7 +116,7 @@ def placed_on(torch_neuronx: ModuleType, index: int, visible: int) -> AbstractCo
     Raises:
         BenchError: the SDK has no placement, and this process sees more than one core.
     """
-    contexts = _placement(torch_neuronx, "neuron_cores_context")
+    contexts = _placement(torch_neuronx, PLACEMENT)
     if contexts is not None:
         context: AbstractContextManager[Any] = contexts(start_nc=index, nc_count=1)
         return context

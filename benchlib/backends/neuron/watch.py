@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from pathlib import Path
 from benchlib.backends.base import Watch
 from benchlib.backends.neuron import monitor, sysfs
 from benchlib.backends.neuron.host import NeuronHost
-from benchlib.results import Check
+from benchlib.results import Check, Reading
 
 MONITOR_VARIABLE = "BENCH_NEURON_MONITOR"
 """``off``: no neuron-monitor beside a measurement; its own share of the host's CPU can be found that way."""
+
+_KIND = re.compile(r"[a-z_]{1,40}")
+"""The kinds of errors are the tool's own words; whatever looks otherwise is not passed on."""
 
 USED_PERCENT = 1.0
 """A core below this was not used: an idle one reads 0, and a busy one far more."""
@@ -24,7 +28,7 @@ USED_PERCENT = 1.0
 class DeviceWatch(Watch):
     """With what neuron-monitor told."""
 
-    telemetry: monitor.Telemetry | None = None
+    monitored: monitor.Telemetry | None = None
     """``None``: neuron-monitor is missing or switched off."""
 
 
@@ -36,7 +40,7 @@ def watching(host: NeuronHost, workdir: Path, cores: int) -> Iterator[DeviceWatc
     """
     watch = DeviceWatch()
     sampler = _sampler(host, workdir)
-    memory, executions = sysfs.memory_errors(host.root), sysfs.execution_errors(host.root)
+    memory_before, executions_before = sysfs.memory_errors(host.root), sysfs.execution_errors(host.root)
     if sampler:
         sampler.start()
     try:
@@ -45,14 +49,40 @@ def watching(host: NeuronHost, workdir: Path, cores: int) -> Iterator[DeviceWatc
         if sampler:
             sampler.stop()
     if sampler:
-        watch.telemetry = monitor.summarise(sampler.samples())
-    memory = sysfs.memory_errors(host.root).increase_since(memory)
-    executions = sysfs.execution_errors(host.root).increase_since(executions)
+        watch.monitored = monitor.summarise(sampler.samples())
+    memory = sysfs.memory_errors(host.root).increase_since(memory_before)
+    executions = sysfs.execution_errors(host.root).increase_since(executions_before)
     watch.checks = (
-        memory_check(memory, watch.telemetry),
-        execution_check(executions, watch.telemetry),
-        *((cores_check(watch.telemetry, cores),) if watch.telemetry else ()),
+        memory_check(memory, watch.monitored),
+        execution_check(executions, watch.monitored),
+        *((cores_check(watch.monitored, cores),) if watch.monitored else ()),
     )
+    watch.telemetry = (
+        *((_count("memory_errors", memory.total),) if memory_before.values else ()),
+        *((_count("execution_errors", executions.total),) if executions_before.values else ()),
+        *(readings(watch.monitored) if watch.monitored else ()),
+    )
+
+
+def readings(telemetry: monitor.Telemetry) -> tuple[Reading, ...]:
+    """What neuron-monitor told, as figures with a unit. Only what is named here is passed on."""
+    used = telemetry.utilisation_percent.items()
+    latency = telemetry.device_latency
+    others = (
+        ("device_latency_p50", latency and latency.p50_ms, "ms"),
+        ("device_latency_p99", latency and latency.p99_ms, "ms"),
+        ("device_memory", telemetry.device_memory_bytes, "bytes"),
+        ("runtime_host_memory", telemetry.host_memory_bytes, "bytes"),
+    )
+    return (
+        *(Reading(name="core_utilisation", value=u / 100, unit="ratio", core=core) for core, u in used),
+        *(Reading(name=name, value=value, unit=unit) for name, value, unit in others if value is not None),
+        *(_count(f"errors_{kind}", n) for kind, n in telemetry.errors.items() if _KIND.fullmatch(kind)),
+    )
+
+
+def _count(name: str, count: int) -> Reading:
+    return Reading(name=name, value=count, unit="count")
 
 
 def _sampler(host: NeuronHost, workdir: Path) -> monitor.Sampler | None:

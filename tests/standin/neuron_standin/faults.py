@@ -4,6 +4,7 @@ Each name may carry a value, the number of executions of its process after which
 all, counted over all processes of the host: ``wrong=4``, ``timeout@100``, ``compile_killed#1``.
 
 compile_killed, compile_error, compile_segfault, compile_hang: the compiler
+flags_lost, command_unlogged: it runs without the -O that it was given; its log does not show its command line
 cores_taken, device_memory: loading
 timeout, sram_error, hbm_error, hang, segfault: executing
 nan, wrong=BATCH: outputs (of that batch size and larger ones)
@@ -19,7 +20,9 @@ from dataclasses import dataclass
 from .host import root
 
 VARIABLE = "NEURON_STANDIN_FAULTS"
-_COMPILING = ("compile_killed", "compile_error", "compile_segfault", "compile_hang")
+_COMPILING = (
+    "compile_killed", "compile_error", "compile_segfault", "compile_hang", "flags_lost", "command_unlogged",
+)  # fmt: skip
 _LOADING = ("cores_taken", "device_memory")
 _EXECUTING = ("timeout", "sram_error", "hbm_error", "hang", "segfault", "nan", "wrong", "slow_core")
 NAMES = frozenset((*_COMPILING, *_LOADING, *_EXECUTING))

@@ -27,8 +27,16 @@ def main(arguments: list[str]) -> int:
     print("." * 20, flush=True)
     time.sleep(float(os.environ.get(DURATION_VARIABLE, "0")))
     override = os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "")
-    lines = [f"neuronx-cc compile {' '.join(flags)}", f"platform target override: {override}"]
     faults = configured()
+    if strikes(faults.get("flags_lost")):
+        flags = [flag for flag in flags if not flag.startswith("-O")]
+    command = f"/opt/bin/neuronx-cc compile {workdir}/graph.hlo --framework XLA {' '.join(flags)}"
+    if strikes(faults.get("command_unlogged")):
+        command = "NeuronX Compiler"
+    lines = [
+        f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} INFO {os.getpid()} [root]: {command}",
+        f"platform target override: {override}",
+    ]
     if strikes(faults.get("compile_hang")):
         signal.pause()
     if strikes(faults.get("compile_killed")):
