@@ -21,6 +21,9 @@ The estimate ``2 * growth ** i / (growth + 1)`` ms is then within 1 % of every l
 (Masson, Rim and Lee, DDSketch, PVLDB 12, 2019, section 2.1).
 """
 
+COMPLETE: Final = "complete"
+"""Name of the check that tells an interrupted measurement from a finished one."""
+
 CONFIDENCE: Final = 0.95
 """Of every interval: two-sided."""
 
@@ -290,6 +293,11 @@ class Measurement(Result):
     def valid(self) -> bool:
         """True when every check passed: only then may it be a peak or a baseline."""
         return all(check.passed for check in self.checks)
+
+    @property
+    def complete(self) -> bool:
+        """False when it was stopped before all that was asked for was measured."""
+        return all(check.passed for check in self.checks if check.name == COMPLETE)
 
 
 class InterleavedResult(Result):

@@ -68,12 +68,12 @@ def current_attempt() -> int:
 def retried_only_if_that_can_help() -> Iterator[None]:
     """Fail for good where another try would end the same way."""
     from benchlib.errors import BenchError
-    from benchlib.orchestration.steps import is_retryable
+    from benchlib.orchestration.job import is_retryable
 
     try:
         yield
     except BenchError as error:
-        if is_retryable(error):
+        if is_retryable(error, attempt=current_attempt()):
             raise
         raise AirflowFailException(str(error)) from error
 
@@ -157,14 +157,26 @@ def some_batch_size_failed() -> None:
         "batch_sizes": param("batch_sizes", list(range(1, 11)), "What"),
         "precision": param("precision", "auto", "What"),
         "seed": param("seed", 0, "What"),
+        "head": param("head", "classification", "What"),
+        "inputs": param("inputs", "text", "What"),
         "backend": param("backend", Settings.from_environment().backend, "Device"),
         "compiler_args": param("compiler_args", [], "Device"),
         "interpreter": param("interpreter", "auto", "Device"),
+        "scenario": param("scenario", "offline", "Load"),
         "replicas": param("replicas", "auto", "Load"),
         "workers": param("workers", "auto", "Load"),
+        "worker_mode": param("worker_mode", "auto", "Load"),
         "batches_per_worker": param("batches_per_worker", 1000, "Load"),
         "rounds": param("rounds", 3, "Load"),
+        "warmup": param("warmup", "stable", "Load"),
         "warmup_batches": param("warmup_batches", 8, "Load"),
+        "stop": param("stop", "rounds", "Load"),
+        "duration_s": param("duration_s", 60, "Load"),
+        "relative_half_width": param("relative_half_width", 0.005, "Load"),
+        "latency_limit_ms": param("latency_limit_ms", None, "Load"),
+        "target_batches_per_s": param("target_batches_per_s", None, "Load"),
+        "arrival_seed": param("arrival_seed", 0, "Load"),
+        "interleave": param("interleave", False, "Load"),
         "label": param("label", None, "Annotation"),
         "note": param("note", None, "Annotation"),
     },

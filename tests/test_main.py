@@ -142,6 +142,8 @@ def test_an_unexpected_error_shows_its_traceback_and_ends_in_one_sentence(tmp_pa
         (["config:bort"], 2, "model: 'config:bort'"),
         (["/no/such/directory"], 2, "model: '/no/such/directory'"),
         (["config:bert-tiny", "--revision", "main"], 2, "revision: 'main'"),
+        (["config:bert-tiny", "--backend", "none"], 2, "backend: 'none'"),
+        (["config:bert-tiny", "--backend", "cpu", "--precision", "fp32"], 0, ""),
     ],
 )
 def test_a_model_can_be_checked_in_advance(arguments: list[str], status: int, complaint: str) -> None:
@@ -149,3 +151,31 @@ def test_a_model_can_be_checked_in_advance(arguments: list[str], status: int, co
     assert done.returncode == status
     assert done.stdout == ""
     assert done.stderr.startswith(f"ERROR {complaint} is not allowed") if status else done.stderr == ""
+
+
+WITHOUT_BF16 = """
+from benchlib.backends.base import Backend
+from benchlib.errors import BadInput
+
+class Offered(Backend):
+    name = "old"
+
+    def resolve_precision(self, asked):
+        if asked == "bf16":
+            raise BadInput("precision", asked, "auto, fp32")
+        return "fp32"
+"""
+
+
+@pytest.mark.parametrize(("precision", "status"), [("bf16", 2), ("fp32", 0), ("auto", 0)])
+def test_a_precision_that_the_device_lacks_is_refused_in_advance(
+    tmp_path: Path, precision: str, status: int
+) -> None:
+    dataplane.install_backend(tmp_path, "old", WITHOUT_BF16)
+    asked = ("config:bert-tiny", "--backend", "old", "--precision", precision)
+    done = dataplane.benchlib(
+        "check-model", *asked, env=dataplane.environment(tmp_path), python=dataplane.CONTROL_PYTHON
+    )
+    assert done.returncode == status
+    refusal = "ERROR precision: 'bf16' is not allowed; allowed: auto, fp32\n"
+    assert done.stderr == (refusal if status else "")

@@ -10,8 +10,8 @@ import typer
 
 from benchlib.artifacts import ArtifactStore
 from benchlib.errors import EXIT_BAD_INPUT, BadInput, BenchError
+from benchlib.orchestration.job import interpreter_of
 from benchlib.orchestration.launcher import child_environment
-from benchlib.orchestration.steps import interpreter_of
 from benchlib.settings import Settings
 from benchlib.spec import SweepSpec
 
@@ -19,11 +19,12 @@ _CHECK_TIMEOUT_S = 120
 
 
 def check_beforehand(spec: SweepSpec, settings: Settings) -> None:
-    """Make sure that the model is there and that results can be written.
+    """Make sure that the model is there, that the backend can run it, and that results can be written.
 
     Raises:
         BadInput: the interpreter, the artifact store or ``BENCH_HOME`` will not do.
-        typer.Exit: the model will not do; the data plane's sentence has been printed.
+        typer.Exit: the model, the backend or the precision will not do; the data plane's sentence has been
+            printed.
         BenchError: the interpreter lacks what the data plane needs.
     """
     _check_model(spec, interpreter_of(spec, settings))
@@ -47,6 +48,7 @@ def check_home(settings: Settings) -> None:
 def _check_model(spec: SweepSpec, python: Path) -> None:
     model = spec.model
     options = ["--sequence-length", str(model.sequence_length)]
+    options += ["--backend", spec.backend, "--precision", spec.precision]
     if model.revision:
         options += ["--revision", model.revision]
     try:

@@ -35,12 +35,18 @@ DEFAULTS = {
     "model": "config:bert-base-uncased",
     "batch_sizes": "1-10",
     "sequence_length": "128",
-    "batches_per_worker": "12",
-    "warmup_batches": "2",
-    "rounds": "3",
     "precision": "auto",
+    "scenario": "offline",
     "replicas": "auto",
     "workers": "auto",
+    "worker_mode": "auto",
+    "batches_per_worker": "12",
+    "rounds": "3",
+    "warmup": "stable",
+    "warmup_batches": "2",
+    "stop": "rounds",
+    "duration_s": "60",
+    "relative_half_width": "0.005",
 }
 _LOOK_S = 0.25
 

@@ -11,9 +11,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from benchlib import progress
-from benchlib.report.table import one_line
+from benchlib.report.table import one_line, shorten
 
-_BAR_WIDTH = 24
+_NAME_WIDTH = 10
+_LONGEST_BAR = 24
+_SHORTEST_BAR = 8
+_MESSAGE_WIDTH = 56
+"""A bar gives way to a message of this length: 'measuring: round 12 of 30, 117,584.7 inf/s ±0.02 %' fits."""
 
 
 class Display(Protocol):
@@ -30,21 +34,24 @@ def open_display(console: Console, batch_sizes: Sequence[int]) -> Iterator[Displ
     if not console.is_terminal:
         yield _Lines(console)
         return
+    room = console.width - _NAME_WIDTH - 2
+    bar_width = min(max(room - _MESSAGE_WIDTH, _SHORTEST_BAR), _LONGEST_BAR)
     # Drawn only when asked: a redraw ten times a second would be felt by a measurement on the same CPU.
     with Progress(
-        TextColumn("{task.fields[name]:>10}"),
-        BarColumn(_BAR_WIDTH),
+        TextColumn(f"{{task.fields[name]:>{_NAME_WIDTH}}}"),
+        BarColumn(bar_width),
         TextColumn("{task.description}", markup=False),
         console=console,
         auto_refresh=False,
         transient=True,
     ) as bars:
-        yield _Bars(bars, batch_sizes)
+        yield _Bars(bars, batch_sizes, room - bar_width)
 
 
 class _Bars:
-    def __init__(self, bars: Progress, batch_sizes: Sequence[int]) -> None:
+    def __init__(self, bars: Progress, batch_sizes: Sequence[int], message_width: int) -> None:
         self._bars = bars
+        self._message_width = max(message_width, 1)
         self._airflow: TaskID | None = bars.add_task("starting", name="Airflow", total=None)
         self._tasks = {size: bars.add_task("", name=f"batch {size}", total=1.0) for size in batch_sizes}
         bars.refresh()
@@ -64,7 +71,8 @@ class _Bars:
         finished = 1.0 if step.state == "done" else step.fraction or 0.0
         self._bars.update(
             self._tasks[step.batch_size],
-            description=one_line(_say(step)),
+            # Cut here: a message that is too long for the terminal would cost the name and the bar.
+            description=shorten(_say(step), self._message_width),
             completed=finished if step.stage == "measure" else 0.0,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -12,11 +13,40 @@ import typer
 from benchlib.orchestration.sweep_params import PARAMETERS, allowed, describe
 
 PANELS = {
-    "What to measure": ("model", "revision", "sequence_length", "seed", "batch_sizes", "precision"),
-    "How hard to drive it": ("replicas", "workers", "batches_per_worker", "rounds", "warmup_batches"),
+    "What to measure": (
+        "model",
+        "batch_sizes",
+        "sequence_length",
+        "precision",
+        "revision",
+        "seed",
+        "head",
+        "inputs",
+    ),
+    "How hard to drive it": (
+        "scenario",
+        "replicas",
+        "workers",
+        "worker_mode",
+        "batches_per_worker",
+        "rounds",
+        "warmup",
+        "warmup_batches",
+        "stop",
+        "duration_s",
+        "relative_half_width",
+        "latency_limit_ms",
+        "target_batches_per_s",
+        "arrival_seed",
+        "interleave",
+    ),
     "Where": ("backend", "compiler_args", "interpreter"),
     "Kept with the result": ("label", "note"),
 }
+
+
+LONGEST_METAVAR = 16
+"""A longer one would take the room of the help beside it."""
 
 
 def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -36,7 +66,8 @@ def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., N
                 params["compiler_args"] = shlex.split(params["compiler_args"])
             command(params, **rest)
 
-        run.__name__, run.__doc__, run.__annotations__ = command.__name__, command.__doc__, {}
+        run.__name__, run.__annotations__ = command.__name__, {}
+        run.__doc__ = _unwrapped(inspect.getdoc(command) or "")
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [_parameter(name, panel, defaults.get(name)) for panel, names in PANELS.items() for name in names]
             + [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -46,25 +77,48 @@ def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., N
     return decorate
 
 
+def _unwrapped(text: str) -> str:
+    """One line a paragraph: the terminal breaks them where it ends."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def _parameter(name: str, panel: str, default: str | None) -> inspect.Parameter:
-    option = typer.Option(
-        f"--{name.replace('_', '-')}", help=_help(name), metavar=_metavar(name), rich_help_panel=panel
-    )
+    option = typer.Option(_option(name), help=_help(name), metavar=_metavar(name), rich_help_panel=panel)
     # Text for all: what is wrong with a value is for the specification to say, here as anywhere.
     annotation = Annotated[str | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _metavar(name: str) -> str:
-    limits = allowed(name)
+    limits, choices = allowed(name), "|".join(_choices(name))
     if limits.startswith("a whole number"):
         return "N|auto" if limits.endswith("auto") else "N"
-    if limits.startswith("one of "):
-        return limits.removeprefix("one of ").replace(", ", "|")
+    if limits.startswith("a number"):
+        return "NUMBER"
+    if choices:
+        return choices if len(choices) <= LONGEST_METAVAR else "CHOICE"
     return {"model": "MODEL", "batch_sizes": "SIZES", "interpreter": "PYTHON"}.get(name, "TEXT")
 
 
 def _help(name: str) -> str:
-    purpose, limits = describe(name), allowed(name)
-    sentences = [purpose] if limits in purpose else [purpose, limits]
-    return " ".join(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in sentences if text)
+    purpose, limits, choices = describe(name), allowed(name), _choices(name)
+    said = limits in purpose or (choices and all(choice in purpose for choice in choices))
+    sentences = [text for text in ([purpose] if said else [purpose, limits]) if text]
+    return " ".join(f"{_sentence(text)}." for text in sentences)
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a value as it is typed; parameters become their options."""
+    text = re.sub(r"\w+_\w+", lambda word: _option(word[0]) if word[0] in PARAMETERS else word[0], text)
+    return text.rstrip(".") if re.match("[a-z_0-9]+:", text) else text[:1].upper() + text[1:].rstrip(".")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _choices(name: str) -> list[str]:
+    limits = allowed(name)
+    if limits == "true or false":
+        return "true|false"
+    return limits.removeprefix("one of ").split(", ") if limits.startswith("one of ") else []

@@ -21,6 +21,7 @@ from benchlib.loadgen.server_summary import BACKLOG_TOLERANCE
 from benchlib.loadgen.stamps import Stamps, worker_rates_per_s
 from benchlib.loadgen.topology import FREE_LOCK_SHARE
 from benchlib.results import (
+    COMPLETE,
     PERCENTILES,
     Check,
     Environment,
@@ -332,7 +333,7 @@ def complete(course: Course) -> Check:
         found += " Some are missing: start it again."
     elif not course.satisfied:
         found += " The room for stamps ran out before the stop rule had enough: make rounds shorter."
-    return Check(name="complete", passed=passed, figure=done, limit=asked, unit="rounds", advice=found)
+    return Check(name=COMPLETE, passed=passed, figure=done, limit=asked, unit="rounds", advice=found)
 
 
 def warmed_up(course: Course) -> Check:

@@ -76,7 +76,7 @@ def run_step(
     on_progress: Callable[[Progress], None] = ...,
     grace_s: float = ...,
     keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measured], None] = ...,
+    on_partial: Callable[[Measured], object] = ...,
 ) -> Measurement: ...
 @overload
 def run_step(
@@ -87,8 +87,19 @@ def run_step(
     on_progress: Callable[[Progress], None] = ...,
     grace_s: float = ...,
     keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measured], None] = ...,
+    on_partial: Callable[[Measured], object] = ...,
 ) -> InterleavedResult: ...
+@overload
+def run_step(
+    python: Path,
+    request: Request,
+    *,
+    timeout_s: float,
+    on_progress: Callable[[Progress], None] = ...,
+    grace_s: float = ...,
+    keep_open: Sequence[int] = ...,
+    on_partial: Callable[[Measured], object] = ...,
+) -> CompileResult | Measured: ...
 def run_step(
     python: Path,
     request: Request,
@@ -97,7 +108,7 @@ def run_step(
     on_progress: Callable[[Progress], None] = lambda _: None,
     grace_s: float = 5.0,
     keep_open: Sequence[int] = (),
-    on_partial: Callable[[Measured], None] = lambda _: None,
+    on_partial: Callable[[Measured], object] = lambda _: None,
 ) -> CompileResult | Measured:
     """Run the step that ``request`` asks for; its output goes to the log line by line while it runs.
 
@@ -265,7 +276,7 @@ class _Step:
         result: CompileResult | Measurement = kind.model_validate_json(content)
         return result
 
-    def hand_over_partial(self, on_partial: Callable[[Measured], None]) -> None:
+    def hand_over_partial(self, on_partial: Callable[[Measured], object]) -> None:
         """Pass on the finished rounds of a measurement that was stopped, if there are any."""
         with contextlib.suppress(OSError, ValidationError):
             result = self._read()

@@ -56,7 +56,10 @@ class Shelf:
         return self.repository.comparison(sweep.sweep_id)
 
     def figures(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
-        """The figures of a batch size that has been measured in this sweep, on this host or another."""
+        """The figures of a batch size that has been measured in this sweep, on this host or another.
+
+        A measurement that was interrupted is not one: it has not been made yet.
+        """
         return self._spooled(sweep, batch_size) or self._stored(sweep, batch_size)
 
     def _spooled(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
@@ -67,6 +70,7 @@ class Shelf:
                 if (
                     isinstance(record, MeasurementRecord)
                     and record.result
+                    and record.result.complete
                     and (record.sweep.sweep_id, record.batch_size) == (sweep.sweep_id, batch_size)
                 ):
                     result = record.result
@@ -76,10 +80,13 @@ class Shelf:
     def _stored(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
         try:
             rows = self.repository.comparison(sweep.sweep_id).rows
+            interrupted = self.repository.interrupted(sweep.sweep_id)
         except (BadInput, DatabaseUnreachable):
             return None  # the sweep itself is not stored, or cannot be asked for
         for row in rows:
             if row.batch_size == batch_size and row.throughput_inf_per_s is not None:
+                if batch_size in interrupted and row.status != "ok":
+                    return None
                 return Figures(row.throughput_inf_per_s, row.p50_ms, row.status == "ok")
         return None
 

@@ -19,15 +19,27 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "revision": ("model", "revision"),
     "sequence_length": ("model", "sequence_length"),
     "seed": ("model", "seed"),
+    "head": ("model", "head"),
+    "inputs": ("model", "inputs"),
     "batch_sizes": ("batch_sizes",),
     "backend": ("backend",),
     "precision": ("precision",),
     "compiler_args": ("compiler_args",),
+    "scenario": ("scenario",),
     "replicas": ("load", "replicas"),
     "workers": ("load", "workers"),
+    "worker_mode": ("load", "worker_mode"),
+    "stop": ("load", "stop"),
     "batches_per_worker": ("load", "batches_per_worker"),
-    "warmup_batches": ("load", "warmup_batches"),
     "rounds": ("load", "rounds"),
+    "duration_s": ("load", "duration_s"),
+    "relative_half_width": ("load", "relative_half_width"),
+    "warmup": ("load", "warmup"),
+    "warmup_batches": ("load", "warmup_batches"),
+    "target_batches_per_s": ("load", "target_batches_per_s"),
+    "latency_limit_ms": ("load", "latency_limit_ms"),
+    "arrival_seed": ("load", "arrival_seed"),
+    "interleave": ("load", "interleave"),
     "interpreter": ("interpreter",),
     "label": ("label",),
     "note": ("note",),
@@ -89,9 +101,8 @@ def form_schema(name: str) -> dict[str, Any]:
         # One text field in the form: what it sends is always a string.
         return {"type": ["string", "integer"], "pattern": "^(auto|[1-9][0-9]{0,3})$"} | _limits(schema)
     if "anyOf" in schema:
-        return {"type": ["null", "string"]} | {
-            key: part[key] for part in schema["anyOf"] for key in part if key == "maxLength"
-        }
+        wanted = _unless_null(schema)
+        return {**wanted, "type": ["null", wanted["type"]]}
     return {key: value for key, value in schema.items() if key not in ("title", "description", "default")}
 
 
@@ -100,8 +111,13 @@ def allowed(name: str) -> str:
     schema = _schema(name)
     if name == "batch_sizes":
         return BATCH_SIZES_ALLOWED
+    if schema.get("type") == "boolean":
+        return "true or false"
     if "enum" in schema:
         return f"one of {', '.join(schema['enum'])}"
+    if _unless_null(schema).get("type") == "number":
+        above, most = (_unless_null(schema)[key] for key in ("exclusiveMinimum", "maximum"))
+        return f"a number above {above:.10g}, at most {most:.10g}"
     limits = _limits(schema)
     if limits:
         whole = f"a whole number from {limits['minimum']} to {limits['maximum']}"
@@ -130,6 +146,11 @@ def _schema(name: str) -> Mapping[str, Any]:
         owner = _SCHEMA["$defs"][owner["properties"][parents[0]]["$ref"].rsplit("/", 1)[1]]
     found: Mapping[str, Any] = owner["properties"][leaf]
     return found
+
+
+def _unless_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a value must be that is not null."""
+    return next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
 
 
 def _number_or_auto(schema: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Read a comparison table back from Markdown: the inverse of `benchlib.report.markdown`, and more lenient.
 
-Escaped characters, bold, thousands separators, another case of the headers and missing P95 and P99 columns
-are understood. Figures that contradict each other are not: a table is taken wholly or not at all.
+Escaped characters, bold, the marks of ties, thousands separators, another case of the headers and missing P95
+and P99 columns are understood. Figures that contradict each other are not: a table is taken wholly or not at
+all.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations, pairwise
+from typing import get_args
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from benchlib.analysis.littles_law import ClosedLoop, LatencyUnit, infer_latency_unit
+from benchlib.analysis.peak import Tie
 from benchlib.errors import BadInput
 from benchlib.report.table import COLUMNS, NOTHING, Column
 from benchlib.spec import MAX_BATCH_SIZE
@@ -30,6 +33,7 @@ _NUMBER = re.compile(
     rf"([0-9]{{1,15}}|[1-9][0-9]{{0,2}}(?P<separator>{_SEPARATOR})[0-9]{{3}}(?:(?P=separator)[0-9]{{3}}){{0,3}})"
     r"(\.[0-9]{1,12})?"
 )
+_TIE = re.compile(rf" \((?:{'|'.join(get_args(Tie))})\)$")
 _HEADER = re.compile(r"(?P<name>[^()]*?)\s*(?:\((?P<unit>[^()]*)\))?")
 
 
@@ -178,7 +182,7 @@ class _Cells:
         raise BadInput(f"{self.name}, {column}", "", "a name")
 
     def number(self, column: str) -> Decimal:
-        text = self.texts[column]
+        text = _TIE.sub("", self.texts[column])
         match = _NUMBER.fullmatch(text)
         value = Decimal(re.sub(_SEPARATOR, "", text)) if match else Decimal(0)
         if value > 0:

@@ -5,11 +5,14 @@ The columns and their order are those of the table that this project started fro
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Literal
 
-from benchlib.analysis.comparison import Comparison, ComparisonRow
-from benchlib.analysis.peak import provenance
+from benchlib.analysis.comparison import Comparison, ComparisonRow, blanks
+from benchlib.analysis.peak import find_peak, find_ties, name_sizes, provenance
+from benchlib.results import PERCENTILES
 
 NOTHING = "–"  # noqa: RUF001  (an en dash reads as "no figure"; a hyphen reads as a sign)
 REASON_CHARS = 40
@@ -46,6 +49,18 @@ class Column:
         return one_line(value) if self.is_text else f"{value:.{self.decimals}f}"
 
 
+class _Margin(Column):
+    """Half the width of the throughput's 95 % interval, as a share of the throughput."""
+
+    def cell(self, row: ComparisonRow, missing: str = NOTHING) -> str:
+        """Such as '±0.4 %'."""
+        if row.throughput_limits is None or row.throughput_inf_per_s is None:
+            return missing
+        low, high = row.throughput_limits
+        percent = 100 * (high - low) / 2 / row.throughput_inf_per_s
+        return f"±{percent:.{1 if percent >= 0.1 else 2}f} %"
+
+
 FILENAME = Column("Filename", "filename", decimals=None)
 THROUGHPUT = Column("Throughput", "throughput_inf_per_s", "inf/s", 3)
 COLUMNS = (
@@ -61,6 +76,23 @@ COLUMNS = (
     Column("P95", "p95_ms", "ms", 3),
     Column("P99", "p99_ms", "ms", 3),
 )
+MARGIN = _Margin("± inf/s", "throughput_limits", "95 %")
+
+
+def columns_of(comparison: Comparison) -> tuple[Column, ...]:
+    """`COLUMNS`, and after them the margin of the throughput where any is known."""
+    known = any(row.throughput_limits for row in comparison.rows)
+    return (*COLUMNS, MARGIN) if known else COLUMNS
+
+
+Mark = Literal["peak", "tied", "level"]
+
+
+def marks(rows: Iterable[ComparisonRow]) -> Mapping[int, Mark]:
+    """The batch sizes that stand out: the peak, and those that cannot be told from it."""
+    rows = tuple(rows)
+    peak = find_peak(rows)
+    return {peak.batch_size: "peak", **find_ties(rows)} if peak else {}
 
 
 def one_line(text: str) -> str:
@@ -81,6 +113,9 @@ def caption(comparison: Comparison) -> str:
         "Model": comparison.model,
         "sequence length": str(comparison.sequence_length),
         "precision": comparison.precision or "unknown",
+        "scenario": _SCENARIO_WORDS.get(comparison.scenario, comparison.scenario),
+        "worker mode": " and ".join(sorted({row.worker_mode for row in comparison.rows if row.worker_mode})),
+        "P99 limit": f"{comparison.latency_limit_ms:.10g} ms" if comparison.latency_limit_ms else None,
         "backend": comparison.backend,
         "device": comparison.device,
         "instance type": comparison.instance_type,
@@ -93,12 +128,24 @@ def caption(comparison: Comparison) -> str:
 
 
 def row_notes(comparison: Comparison) -> list[str]:
-    """One line for each row that failed or cannot be believed, with the reason."""
-    return [
-        shorten(f"Batch size {row.batch_size} {_STATUS_WORDS[row.status]}: {row.reason}", NOTE_CHARS)
+    """One line for each row that failed or cannot be believed and each blank percentile, with the reason."""
+    of_rows = (
+        f"Batch size {row.batch_size} {_STATUS_WORDS[row.status]}: {row.reason}"
         for row in comparison.rows
         if row.status != "ok"
+    )
+    return [shorten(note, NOTE_CHARS) for note in (*of_rows, *_blank_notes(comparison))]
+
+
+def _blank_notes(comparison: Comparison) -> list[str]:
+    measured = [row.batch_size for row in comparison.rows if row.throughput_inf_per_s is not None]
+    return [
+        f"{column.name} {why}" if sizes == measured else f"{column.name} of {name_sizes(sizes)} {why}"
+        for column in COLUMNS
+        if column.attribute in PERCENTILES
+        for why, sizes in blanks(comparison.rows, column.attribute).items()
     ]
 
 
 _STATUS_WORDS = {"failed": "failed", "invalid": "is not valid"}
+_SCENARIO_WORDS = {"server": "server (random arrivals, latency from the scheduled arrival)"}

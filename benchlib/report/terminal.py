@@ -15,8 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from benchlib.analysis.comparison import Comparison
-from benchlib.analysis.peak import closing_sentence, find_peak
-from benchlib.report.table import COLUMNS, FILENAME, THROUGHPUT, Column, caption, one_line, row_notes
+from benchlib.analysis.peak import closing_sentence
+from benchlib.report.table import (
+    FILENAME,
+    MARGIN,
+    THROUGHPUT,
+    Column,
+    caption,
+    columns_of,
+    marks,
+    one_line,
+    row_notes,
+)
 
 PLAIN_WIDTH = 10_000
 """Of a pipe or a file: no window ends there, so nothing is left out and nothing is wrapped."""
@@ -30,15 +40,17 @@ LEFT_OUT_FIRST = (
     "inferences",
     "replicas",
     "workers",
+    MARGIN.attribute,
     "p95_ms",
     "duration_s",
     "p99_ms",
 )
 """What a narrow terminal loses, in this order: first what the other columns imply."""
 
-PEAK_STYLE = "bold green"
+STYLES = {"peak": "bold green", "tied": "green", "level": "green"}
+"""By the mark of a row."""
 STYLED = (THROUGHPUT.attribute, "mark")
-"""The cells of the peak's row that bear its style."""
+"""The cells of a row that bear its style."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +85,17 @@ def plain_console(file: TextIO) -> Console:
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print caption, table, reasons of failures and the closing sentence."""
-    strips = _fitted(_strips(comparison), console.width)
+    columns = columns_of(comparison)
+    strips = _fitted(_strips(comparison, columns), console.width)
     console.print(Text(caption(comparison)), "", _table(strips), "", sep="\n")
-    for note in (*row_notes(comparison), *_left_out(strips)):
+    for note in (*row_notes(comparison), *_left_out(columns, strips)):
         console.print(Text(note))
     console.print(Text(one_line(closing_sentence(comparison)), "bold"))
 
 
-def _strips(comparison: Comparison) -> list[_Strip]:
+def _strips(comparison: Comparison, columns: Sequence[Column]) -> list[_Strip]:
     strips = []
-    for column in COLUMNS:
+    for column in columns:
         cells = tuple(column.cell(row) for row in comparison.rows)
         strips.append(_Strip(column.attribute, _two_lines(column), cells, column.is_text))
         if column is THROUGHPUT:
@@ -92,10 +105,8 @@ def _strips(comparison: Comparison) -> list[_Strip]:
 
 def _marks(comparison: Comparison) -> tuple[str, ...]:
     """The word beside each throughput: it survives where styles do not."""
-    peak = find_peak(comparison.rows)
-    peak_size = peak.batch_size if peak else None
-    words = {"ok": "", "invalid": "invalid", "failed": "failed"}
-    return tuple("peak" if row.batch_size == peak_size else words[row.status] for row in comparison.rows)
+    marked, words = marks(comparison.rows), {"ok": "", "invalid": "invalid", "failed": "failed"}
+    return tuple(marked.get(row.batch_size) or words[row.status] for row in comparison.rows)
 
 
 def _two_lines(column: Column) -> str:
@@ -124,9 +135,9 @@ def _fitted(strips: list[_Strip], width: int) -> list[_Strip]:
     return kept
 
 
-def _left_out(strips: Sequence[_Strip]) -> list[str]:
+def _left_out(columns: Sequence[Column], strips: Sequence[_Strip]) -> list[str]:
     shown = {strip.attribute for strip in strips}
-    names = [column.name for column in COLUMNS if column.attribute not in shown]
+    names = [column.name for column in columns if column.attribute not in shown]
     return [f"Left out, for the terminal is narrow: {', '.join(names)}."] if names else []
 
 
@@ -136,7 +147,7 @@ def _table(strips: Sequence[_Strip]) -> Table:
         table.add_column(Text(strip.header), justify="left" if strip.is_text else "right", no_wrap=True)
     marks = next(strip.cells for strip in strips if strip.attribute == "mark")
     for index, mark in enumerate(marks):
-        style = PEAK_STYLE if mark == "peak" else ""
+        style = STYLES.get(mark, "")
         table.add_row(
             *(Text(strip.cells[index], style if strip.attribute in STYLED else "") for strip in strips)
         )

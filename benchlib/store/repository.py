@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from benchlib.analysis.comparison import Comparison, ComparisonRow
 from benchlib.errors import BadInput
 from benchlib.records import CompilationRecord, MeasurementRecord, Record, SweepRecord, sweep_of
+from benchlib.results import COMPLETE
 from benchlib.store import rows
 from benchlib.store.errors import RecordRejected
 from benchlib.store.faults import explained, is_transient
@@ -94,6 +95,14 @@ class Repository:
         if found is None:
             raise BadInput("sweep", str(sweep_id), "the id of a stored sweep")
         return found
+
+    def interrupted(self, sweep_id: uuid.UUID) -> frozenset[int]:
+        """The batch sizes of a sweep of which some attempt was stopped before all of it was measured."""
+        stopped = func.jsonb_path_exists(
+            MeasurementRow.checks, f'$[*] ? (@.name == "{COMPLETE}" && @.passed == false)'
+        )
+        sizes = select(MeasurementRow.batch_size).where(MeasurementRow.sweep_id == sweep_id, stopped)
+        return self._transaction(lambda connection: frozenset(connection.scalars(sizes)))
 
     def latest_sweep_id(self) -> uuid.UUID | None:
         """The sweep that began last, if there is any."""

@@ -28,8 +28,13 @@ EMPTY = Comparison(
 )
 
 
-def ok(batch_size: int, throughput: float, p50_ms: float | None = None) -> ComparisonRow:
-    """A valid row of 10 workers with 100 batches each; its latencies obey Little's law unless given."""
+def ok(
+    batch_size: int, throughput: float, p50_ms: float | None = None, half_width: float | None = None
+) -> ComparisonRow:
+    """A valid row of 10 workers with 100 batches each; its latencies obey Little's law unless given.
+
+    ``half_width``: of the throughput's 95 % interval, inf/s; without it the row has none.
+    """
     p50_ms = 10_000 * batch_size / throughput if p50_ms is None else p50_ms
     return ComparisonRow(
         filename=f"model_batch_size_{batch_size}.pt",
@@ -44,6 +49,9 @@ def ok(batch_size: int, throughput: float, p50_ms: float | None = None) -> Compa
         p50_ms=p50_ms,
         p95_ms=p50_ms * 1.25,
         p99_ms=p50_ms * 1.5,
+        throughput_low_inf_per_s=None if half_width is None else throughput - half_width,
+        throughput_high_inf_per_s=None if half_width is None else throughput + half_width,
+        samples=1000,
     )
 
 

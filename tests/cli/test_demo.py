@@ -38,6 +38,15 @@ def use_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UsePython:
         (("--rounds", "many"), "rounds: 'many' is not allowed; allowed: a whole number from 1 to 1000"),
         (("--workers", "0"), "workers: '0' is not allowed; allowed: a whole number from 1 to 1024, or auto"),
         (("--precision", "fp8"), "precision: 'fp8' is not allowed; allowed: one of auto, fp32, bf16"),
+        (
+            ("--scenario", "server"),
+            "allowed: a rate above 0 in the scenario server, or none with latency_lim",
+        ),
+        (("--scenario", "burst"), "scenario: 'burst' is not allowed; allowed: one of offline, single_stream"),
+        (("--stop", "never"), "stop: 'never' is not allowed; allowed: one of rounds, duration, precision"),
+        (("--duration-s", "0"), "duration_s: '0' is not allowed; allowed: a number above 0, at most 86400"),
+        (("--latency-limit-ms", "low"), "latency_limit_ms: 'low' is not allowed; allowed: a number above 0"),
+        (("--target-batches-per-s", "5"), "target_batches_per_s: 5.0 is not allowed; allowed: none outside"),
         (("--model", "config:none"), "model: 'config:none' is not allowed; allowed: what there is"),
         (("--interpreter", "/no/python"), "interpreter: '/no/python' is not allowed"),
     ],
@@ -84,6 +93,25 @@ def test_an_interpreter_without_the_data_planes_packages_is_an_error_of_its_own(
     code, _, error = bench("demo")
     assert code == 1
     assert error == f"bench: {script} cannot run benchlib: ModuleNotFoundError: No module named 'pydantic'\n"
+
+
+def test_a_precision_that_the_device_lacks_is_refused_before_anything_is_written(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "old-cpu"
+    script.write_text("""#!/bin/sh
+case "$*" in
+*check-model*"--backend cpu --precision bf16"*)
+    echo "ERROR precision: 'bf16' is not allowed; allowed: auto, fp32" >&2; exit 2 ;;
+esac
+exit 1
+""")
+    script.chmod(0o755)
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(script))
+    code, out, error = bench("demo", "--precision", "bf16")
+    assert (code, out) == (2, "")
+    assert error == "bench: precision: 'bf16' is not allowed; allowed: auto, fp32\n"
+    assert not (tmp_path / "home").exists()
 
 
 def test_every_parameter_of_a_sweep_is_an_option_with_a_help(bench: Bench) -> None:

@@ -32,8 +32,8 @@ def test_the_seed_comes_back_to_the_last_digit_with_the_right_unit(bench: Bench)
         "12 workers x 1 / 12649.572 inf/s = 0.949 ms.\n"
         "The table does not say the sequence length: 128 tokens are assumed.\n"
         "\n"
-        "Model bert-base, sequence length 128, precision unknown, backend neuron, "
-        "device unnamed accelerator, instance type inf2.48xlarge, sweep "
+        "Model bert-base, sequence length 128, precision unknown, scenario offline, worker mode thread, "
+        "backend neuron, device unnamed accelerator, instance type inf2.48xlarge, sweep "
     )
     assert out.endswith(
         "Note: Peak throughput observed at batch size 4 (≈17,585 inf/s); beyond that, throughput flattens or "

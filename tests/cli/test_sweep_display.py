@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from benchlib.cli.sweep_display import open_display
@@ -18,9 +20,9 @@ STEPS = [
 ]
 
 
-def shown(steps: list[Progress], *, terminal: bool) -> str:
+def shown(steps: list[Progress], *, terminal: bool, width: int = 100) -> str:
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=terminal, width=100, color_system=None)
+    console = Console(file=screen, force_terminal=terminal, width=width, color_system=None)
     with open_display(console, [1, 2]) as display:
         display.show(steps)
         return screen.getvalue()
@@ -40,6 +42,32 @@ def test_a_terminal_shows_where_each_batch_size_is() -> None:
     assert "batch 1" in last_screen
     assert "measuring: 900.0 inf/s" in last_screen
     assert "starting" not in last_screen
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_the_figure_with_its_margin_is_whole_beside_name_and_bar(width: int) -> None:
+    message = "round 2 of 3, 117,584.7 inf/s ±1.2 %"
+    step = Progress(stage="measure", state="running", batch_size=1, fraction=0.5, message=message)
+    line = line_of_the_measurement(step, width)
+    assert line.startswith("   batch 1 ")
+    assert line.endswith(f" measuring: {message}")
+    assert "━━━━" in line
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_message_that_is_too_long_costs_neither_name_nor_bar(width: int) -> None:
+    step = Progress(stage="measure", state="running", batch_size=1, fraction=0.5, message="a word " * 40)
+    line = line_of_the_measurement(step, width)
+    assert line.startswith("   batch 1 ")
+    assert line.endswith("…")
+    assert "━━━━" in line
+    assert len(line) <= width
+
+
+def line_of_the_measurement(step: Progress, width: int) -> str:
+    screen = re.sub(r"\x1b\[\??[0-9]*[A-Za-z]", "", shown([STEPS[1], step], terminal=True, width=width))
+    (line,) = {line.rstrip() for line in re.split("[\r\n]", screen) if "measuring" in line}
+    return line
 
 
 def test_a_terminal_is_not_redrawn_without_news() -> None:

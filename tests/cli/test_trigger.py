@@ -13,6 +13,13 @@ def test_a_bad_option_is_refused_before_airflow_is_asked(bench: Bench) -> None:
     assert error == "bench: rounds: '0' is not allowed; allowed: a whole number from 1 to 1000\n"
 
 
+def test_options_that_contradict_each_other_are_refused_too(bench: Bench) -> None:
+    code, _, error = bench("trigger", "--scenario", "server")
+    assert code == 2
+    assert error.startswith("bench: target_batches_per_s: ")
+    assert len(error.splitlines()) == 1
+
+
 def test_where_no_airflow_was_ever_started_the_way_to_one_is_named(bench: Bench) -> None:
     code, _, error = bench("trigger")
     assert code == 1

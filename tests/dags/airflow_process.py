@@ -39,6 +39,7 @@ def _describe(dag: Any) -> dict[str, Any]:
         "max_active_runs": dag.max_active_runs,
         "schedule": str(dag.timetable.expression),
         "has_deadline": bool(dag.deadline),
+        "defaults": dag.params.dump(),
         "tasks": {task.task_id: _describe_task(task) for task in dag.tasks},
     }
 

@@ -12,8 +12,10 @@ from sqlalchemy import create_engine
 
 from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.names import DAG_ID, DEVICE_POOL_SLOTS
+from benchlib.orchestration.sweep_params import PARAMETERS, sweep_spec
 from benchlib.records import sweep_id_of
 from benchlib.settings import Settings
+from benchlib.spec import ModelSpec, SweepSpec
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.repository import Repository
 from tests.conftest import new_database
@@ -40,6 +42,16 @@ PARAMS: list[tuple[str, object, bool]] = [
     ("precision", "bf16", True),
     ("precision", "int8", False),
     ("label", None, True),
+    ("scenario", "single_stream", True),
+    ("scenario", "multi_stream", False),
+    ("stop", "precision", True),
+    ("stop", None, False),
+    ("duration_s", 0.5, True),
+    ("duration_s", 0, False),
+    ("latency_limit_ms", 20, True),
+    ("latency_limit_ms", None, True),  # an empty field
+    ("latency_limit_ms", "20", False),
+    ("target_batches_per_s", 0, False),
 ]
 
 CRASHES_ONCE = """
@@ -125,6 +137,13 @@ def test_a_lost_worker_costs_a_try_and_no_device_task_runs_for_ever(facts: dict[
     for name in ("per_batch_size.compile", "per_batch_size.measure"):
         assert tasks[name]["retries"] >= 1
         assert tasks[name]["timeout_s"] > 2 * 3600  # the wait for the device and the step itself
+
+
+def test_the_form_has_every_parameter_and_the_specifications_defaults(facts: dict[str, Any]) -> None:
+    defaults = facts["dags"][DAG_ID]["defaults"]
+    assert set(defaults) == set(PARAMETERS)
+    wanted = SweepSpec(model=ModelSpec(name="bert-base-uncased"), batch_sizes="1-10")
+    assert sweep_spec(defaults) == wanted
 
 
 @pytest.mark.parametrize("index", range(len(PARAMS)), ids=lambda index: "{}={}".format(*PARAMS[index]))

@@ -47,7 +47,8 @@ if stage == "check-model":
     sys.exit(0)
 request_file, result_file = command[1], command[3]
 request = json.load(open(request_file))
-size = request["batch_size"]
+parts = request.get("requests", [request])
+size = parts[0]["batch_size"]
 def leave(result):
     with open(result_file, "w") as file:
         json.dump(result, file)
@@ -59,9 +60,12 @@ def say(**step):
 name = "model_batch_size_%%d.pt" %% size
 COMPILED = json.loads(%(compiled)r)
 COMPILED["batch_size"], COMPILED["artifact"]["filename"] = size, name
-MEASURED = json.loads(%(measured)r)
-MEASURED.update(batch_size=size, filename=name, inferences=100 * size, throughput_inf_per_s=1000.0 * size)
-RESULT = COMPILED if stage == "compile" else MEASURED
+def measured(size):
+    figures = dict(inferences=100 * size, throughput_inf_per_s=1000.0 * size)
+    return dict(json.loads(%(measured)r), batch_size=size, filename="model_batch_size_%%d.pt" %% size, **figures)
+MEASURED = measured(size)
+IN_TURNS = dict(measurements=[measured(part["batch_size"]) for part in parts])
+RESULT = {"compile": COMPILED, "measure": MEASURED, "measure-in-turns": IN_TURNS}[stage]
 """
 
 

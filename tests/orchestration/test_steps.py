@@ -16,12 +16,11 @@ from sqlalchemy import Engine, text
 
 from benchlib.errors import BadInput, BenchError
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
+from benchlib.orchestration.job import interpreter_of, is_retryable
 from benchlib.orchestration.launcher import StepFailed
 from benchlib.orchestration.progress_file import PROGRESS_FILE_VARIABLE, ProgressReader
 from benchlib.orchestration.steps import (
     compile_batch_size,
-    interpreter_of,
-    is_retryable,
     measure_batch_size,
     plan_sweep,
     report_sweep,
@@ -133,7 +132,7 @@ def test_a_failure_is_stored_with_its_reason_before_it_is_raised(
 def test_a_device_that_stays_busy_is_a_stored_failure_too(
     sweep: SweepRecord, settings: Settings, monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
-    monkeypatch.setattr("benchlib.orchestration.steps.DEVICE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("benchlib.orchestration.job.DEVICE_TIMEOUT_S", 0.0)
     with (
         device_lock(settings.device_lock, exclusive=False, what="another compile", timeout_s=0),
         pytest.raises(StepFailed, match="another compile"),

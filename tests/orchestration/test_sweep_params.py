@@ -7,14 +7,14 @@ import pytest
 
 from benchlib.errors import BadInput
 from benchlib.orchestration.sweep_params import PARAMETERS, allowed, flat_params, form_schema, sweep_spec
-from benchlib.spec import LoadSpec, SweepSpec
+from benchlib.spec import LoadSpec, ModelSpec, SweepSpec
 
 GIVEN: dict[str, Any] = {"model": "config:tiny", "batch_sizes": [1, 2]}
 
 
-def test_every_field_of_a_sweep_can_be_given_but_the_only_scenario() -> None:
-    own = set(SweepSpec.model_fields) - {"model", "load", "scenario"}
-    model = {"model", "revision", "sequence_length", "seed"}
+def test_every_field_of_a_sweep_can_be_given() -> None:
+    own = set(SweepSpec.model_fields) - {"model", "load"}
+    model = set(ModelSpec.model_fields) - {"name"} | {"model"}
     assert set(PARAMETERS) == own | model | set(LoadSpec.model_fields)
 
 
@@ -26,8 +26,21 @@ def test_flat_parameters_are_read_back() -> None:
             "sequence_length": 64,
             "workers": "12",
             "compiler_args": ["--optlevel", "2"],
+            "head": "encoder",
+            "scenario": "server",
+            "worker_mode": "native",
+            "stop": "duration",
+            "relative_half_width": "0.01",
+            "duration_s": "90",
+            "latency_limit_ms": "12.5",
             "note": "why",
         }
+    )
+    assert (spec.scenario, spec.load.worker_mode, spec.load.stop) == ("server", "native", "duration")
+    assert (spec.load.relative_half_width, spec.load.duration_s, spec.load.latency_limit_ms) == (
+        0.01,
+        90,
+        12.5,
     )
     assert (spec.batch_sizes, spec.model.sequence_length, spec.load.workers) == ((1, 2, 3, 8), 64, 12)
     assert sweep_spec(flat_params(spec)) == spec
@@ -46,6 +59,16 @@ def test_what_a_multi_select_sends_is_understood() -> None:
         ("workers", "many", "a whole number from 1 to 1024, or auto"),
         ("replicas", 0, "a whole number from 1 to 1024, or auto"),
         ("precision", "fp8", "one of auto, fp32, bf16"),
+        ("scenario", "multi_stream", "one of offline, single_stream, server"),
+        ("stop", "never", "one of rounds, duration, precision"),
+        ("worker_mode", "fiber", "one of auto, thread, process, native"),
+        ("duration_s", 0, "a number above 0, at most 86400"),
+        ("duration_s", None, "a number above 0, at most 86400"),
+        ("relative_half_width", "1 %", "a number above 0, at most 0.5"),
+        ("latency_limit_ms", "-1", "a number above 0, at most 3600000"),
+        ("target_batches_per_s", "nan", "a number above 0, at most 10000000"),
+        ("interleave", "maybe", "true or false"),
+        ("arrival_seed", 2**32, "a whole number from 0 to 4294967295"),
         ("label", "x" * 201, "text of at most 200 characters"),
         ("model", "", "a hub id"),
         ("batch_sizes", "4-1", "distinct whole numbers"),
@@ -58,6 +81,24 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object, lim
     with pytest.raises(BadInput) as caught:
         sweep_spec({**GIVEN, name: value})
     assert caught.value.field == name
+    assert limits in caught.value.allowed
+
+
+@pytest.mark.parametrize(
+    ("load", "field", "limits"),
+    [
+        ({"scenario": "server"}, "target_batches_per_s", "none with latency_limit_ms to search one"),
+        ({"target_batches_per_s": 5}, "target_batches_per_s", "none outside the scenario server"),
+        ({"scenario": "server", "stop": "precision"}, "stop", "rounds or duration in the scenario server"),
+        ({"scenario": "single_stream", "workers": "2"}, "workers", "1 or auto in the scenario single_stream"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    load: dict[str, Any], field: str, limits: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        sweep_spec({**GIVEN, **load})
+    assert caught.value.field == field
     assert limits in caught.value.allowed
 
 
@@ -76,6 +117,13 @@ def test_an_unknown_parameter_is_never_ignored() -> None:
         ("revision", [None, "main"], [3]),
         ("label", [None, "SDK 2.31"], ["x" * 201]),
         ("compiler_args", [[], ["-O2"]], ["-O2"]),
+        ("scenario", ["offline", "single_stream"], ["multi_stream", None]),
+        ("duration_s", [1, 0.5, 86400], [0, -1, 86401, None, "60"]),
+        ("relative_half_width", [0.005, 0.5], [0, 0.51]),
+        ("latency_limit_ms", [None, 20, 0.5, 3.6e6], [0, 3.7e6, "20"]),
+        ("target_batches_per_s", [None], [0, 1e8, "none"]),
+        ("interleave", [True, False], ["true", 1, None]),
+        ("arrival_seed", [0, 2**32 - 1], [-1, 2**32, 0.5]),
     ],
 )
 def test_the_form_takes_what_the_specification_takes(name: str, good: list[Any], bad: list[Any]) -> None:

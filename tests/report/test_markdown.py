@@ -25,8 +25,9 @@ def test_the_whole_document_to_the_character() -> None:
     ]
     rendered = render_markdown(comparison(rows, label="SDK 2.31"))
     assert rendered == (
-        "Model bert-base-uncased, sequence length 128, precision fp32, backend cpu, device Xeon, "
-        "label SDK 2.31, sweep 1b0a9c56, date 2026-03-01 02:30 UTC. Measured on a CPU: not an inf2 result.\n"
+        "Model bert-base-uncased, sequence length 128, precision fp32, scenario offline, backend cpu, "
+        "device Xeon, label SDK 2.31, sweep 1b0a9c56, date 2026-03-01 02:30 UTC. "
+        "Measured on a CPU: not an inf2 result.\n"
         "\n"
         "| Filename                 | Batch | Batches | Inferences | Threads | Models | Duration (s) |"
         "                               Throughput (inf/s) | P50 (ms) | P95 (ms) | P99 (ms) |\n"
@@ -49,6 +50,17 @@ def test_the_whole_document_to_the_character() -> None:
         "rising: larger batch sizes have no valid measurement. Not measured: batch size 8. "
         "Measured but not valid: batch size 4. Measured on a CPU: not an inf2 result.\n"
     )
+
+
+def test_ties_and_margins_are_words_and_a_last_column() -> None:
+    rows = [ok(1, 240, half_width=15), ok(2, 250, half_width=5), ok(4, 249), failed(8)]
+    table = [line for line in render_markdown(comparison(rows)).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert cells[0][10:] == ["P99 (ms)", "± inf/s (95 %)"]
+    assert cells[1][11].endswith("-:")
+    assert [row[7] for row in cells[2:5]] == ["240.000 (tied)", "**250.000**", "249.000 (level)"]
+    assert [row[11] for row in cells[2:]] == ["±6.2 %", "±2.0 %", NOTHING, NOTHING]
+    assert len({len(line) for line in table}) == 1
 
 
 HOSTILE = [

@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from benchlib.errors import BadInput
+from benchlib.report.markdown import render_markdown
 from benchlib.report.seed_table import SeedTable, read_seed_table
 from benchlib.report.table import NOTHING
-from tests.analysis.comparisons import SEED
+from tests.analysis.comparisons import SEED, comparison, ok
 
 SEED_TEXT = SEED.read_text()
 HEADER, RULE, *ROWS = SEED_TEXT.splitlines()
@@ -68,6 +69,21 @@ def test_headers_may_differ_in_case_order_and_units() -> None:
 def test_blank_percentiles_are_missing_not_wrong() -> None:
     (row,) = only_row(ROWS[0].replace("0.974", NOTHING).replace("0.990", "     ")).rows
     assert (row.p95, row.p99) == (None, None)
+
+
+def test_our_own_table_reads_back_with_ties_and_margins() -> None:
+    rows = [ok(1, 240, half_width=15), ok(2, 250, half_width=5), ok(4, 249)]
+    table = read_seed_table(render_markdown(comparison(rows)))
+    assert [float(row.throughput_inf_per_s) for row in table.rows] == [240, 250, 249]
+    assert [row.filename for row in table.rows] == [row.filename for row in rows]
+    assert table.latency_unit.declared == table.latency_unit.unit == "ms"
+    assert len(table.ignored_columns) == 1
+
+
+@pytest.mark.parametrize("mark", ["(invalid)", "tied", "(tied) (tied)", "(TIED)"])
+def test_no_other_word_passes_beside_a_throughput(mark: str) -> None:
+    with pytest.raises(BadInput, match="row 1, Throughput"):
+        only_row(ROWS[0].replace("12649.572", f"12649.572 {mark}"))
 
 
 def test_equal_percentiles_are_in_order() -> None:

@@ -61,6 +61,31 @@ def test_a_narrow_terminal_loses_whole_columns_and_says_which(width: int) -> Non
     assert {"64", "117584.681"} <= set(best)
 
 
+TIED = [ok(1, 12649.572, half_width=55), ok(64, 117584.681, half_width=30), ok(128, 117560, half_width=7)]
+
+
+@pytest.mark.parametrize("width", [100, 120, 200])
+def test_a_known_margin_is_the_last_column(width: int) -> None:
+    """55 / 12649.572 = 0.4 %, 30 / 117584.681 = 0.03 %, 7 / 117560 = 0.006 %."""
+    lines = printed(comparison([*TIED, failed(256)]), width)
+    heads = [line.split()[-2:] for line in lines if line.split()[-1:] in (["inf/s"], ["%)"])]
+    assert heads[:2] == [["±", "inf/s"], ["(95", "%)"]]
+    assert [row[-2:] for row in table_lines(lines)[:3]] == [["±0.4", "%"], ["±0.03", "%"], ["±0.01", "%"]]
+    assert table_lines(lines)[3][-1] == NOTHING
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_without_any_margin_there_is_no_column_for_it() -> None:
+    assert "±" not in "".join(printed(comparison(ROWS), 140))
+
+
+def test_sizes_that_cannot_be_told_from_the_peak_are_marked() -> None:
+    marked = [row[8] for row in table_lines(printed(comparison(TIED), 140))]
+    assert marked == [f"{TIED[0].p50_ms:.3f}", "peak", "tied"]
+    level = printed(comparison([ok(1, 985), ok(2, 1000)]), 140)
+    assert [row[8] for row in table_lines(level)] == ["level", "peak"]
+
+
 def test_80_columns_lose_only_what_the_rest_implies() -> None:
     assert "Left out, for the terminal is narrow: Filename, Batches." in printed(comparison(ROWS), 80)
 

@@ -1,0 +1,180 @@
+"""One try at one step of a sweep: under the device's lock, in the data plane, with its result stored."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from benchlib.errors import BadInput, BenchError
+from benchlib.interpreters import find_neuron_interpreter
+from benchlib.neuron_failures import Remedy, classify
+from benchlib.orchestration.device_lock import DeviceBusy, device_lock
+from benchlib.orchestration.launcher import Measured, Request, StepFailed, run_step
+from benchlib.orchestration.names import DEVICE_QUEUE
+from benchlib.orchestration.progress_file import tell
+from benchlib.orchestration.shelf import open_shelf
+from benchlib.profiles import sanity_check
+from benchlib.progress import Progress, State
+from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
+from benchlib.results import CompileResult, Failure, FailureKind, InterleavedResult, Measurement
+from benchlib.settings import Settings
+from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, SweepSpec
+from benchlib.store.errors import RecordRejected
+
+STEP_TIMEOUT_S = 3600.0
+"""For one compilation or one measurement; the largest of either took minutes."""
+
+DEVICE_TIMEOUT_S = 3600.0
+"""For the wait until the device is free."""
+
+HOST_IS_BAD = (
+    f"Take this host out: stop its worker on the queue {DEVICE_QUEUE}, and give it no more work until a "
+    "person has looked at it"
+)
+
+_WORTH_A_TRY = ("retry_with_backoff", "retry_once_fresh_process")
+
+
+def is_retryable(error: BenchError, attempt: int = 1) -> bool:
+    """Whether another try may end differently, after this one (from 1) has failed.
+
+    Not for what was asked wrongly, not on a broken device, and only once where a fresh process is the cure.
+    """
+    if not isinstance(error, StepFailed):
+        return not isinstance(error, (BadInput, RecordRejected))
+    remedy = _remedy(error.failure, attempt)
+    return error.failure.kind != "bad_input" and (remedy is None or remedy in _WORTH_A_TRY)
+
+
+def _remedy(failure: Failure, attempt: int) -> Remedy | None:
+    known = classify("\n".join([failure.message, *failure.log_tail]))
+    return known.remedy_at(attempt) if known else None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One try at one batch size."""
+
+    settings: Settings
+    sweep: SweepRecord
+    stage: Literal["compile", "measure"]
+    batch_size: int
+    attempt: int
+
+    def run(self, request: CompileRequest | MeasureRequest) -> CompileResult | Measurement:
+        """Run the step, store its result or its failure, and return the one or raise the other."""
+        self.tell("started")
+        try:
+            done = self.try_out(request)
+            assert not isinstance(done, InterleavedResult)
+            result = self._judged(done) if isinstance(done, Measurement) else done
+        except BenchError as error:
+            failed = StepFailed(self._failure(error))
+            self._keep(failure=failed.failure)
+            self.tell("failed", str(failed))
+            raise failed from error
+        self._keep(result=result)
+        return result
+
+    def run_in_turns(self, request: InterleavedRequest) -> tuple[Measurement, ...]:
+        """Run one step for several batch sizes and store the measurement of each."""
+        self.tell("started")
+        result = self.try_out(request)
+        assert isinstance(result, InterleavedResult)
+        return self._keep_all(result)
+
+    def _keep_all(self, result: Measurement | InterleavedResult) -> tuple[Measurement, ...]:
+        parts = (result,) if isinstance(result, Measurement) else result.measurements
+        judged = tuple(self._judged(part) for part in parts)
+        for each in judged:
+            replace(self, batch_size=each.batch_size)._keep(result=each)
+        return judged
+
+    def tell(self, state: State, message: str = "") -> None:
+        """Tell who follows the run how far this batch size is."""
+        self._pass_on(Progress(stage=self.stage, state=state, message=message))
+
+    def try_out(self, request: Request) -> CompileResult | Measured:
+        """Run the step with the device's lock; stores nothing but what an interruption leaves."""
+        python = interpreter_of(self.sweep.spec, self.settings)
+        what = f"{self.stage} of batch size {self.batch_size}, run {self.sweep.run_id}"
+        with device_lock(
+            self.settings.device_lock,
+            exclusive=self.stage == "measure",
+            what=what,
+            timeout_s=DEVICE_TIMEOUT_S,
+        ) as lock:
+            return run_step(
+                python,
+                request,
+                timeout_s=STEP_TIMEOUT_S,
+                on_progress=self._pass_on_running,
+                keep_open=[lock],
+                on_partial=self._keep_all,
+            )
+
+    def _judged(self, result: Measurement) -> Measurement:
+        """A measurement with the one check that needs the model's name, which the data plane forgets."""
+        check = sanity_check(self.sweep.spec.model, result)
+        return result.model_copy(update={"checks": (*result.checks, check)}) if check else result
+
+    def _failure(self, error: BenchError) -> Failure:
+        if not isinstance(error, StepFailed):
+            kinds: dict[type[BenchError], FailureKind] = {BadInput: "bad_input", DeviceBusy: "timeout"}
+            return Failure(stage=self.stage, kind=kinds.get(type(error), "error"), message=str(error))
+        failure = error.failure
+        if _remedy(failure, self.attempt) != "host_is_bad":
+            return failure
+        return failure.model_copy(update={"message": f"{failure.message.rstrip('.')}. {HOST_IS_BAD}"})
+
+    def _keep(
+        self, result: CompileResult | Measurement | None = None, failure: Failure | None = None
+    ) -> None:
+        kind = CompilationRecord if self.stage == "compile" else MeasurementRecord
+        scenario = {} if self.stage == "compile" else {"scenario": self.sweep.spec.scenario}
+        record = kind.model_validate(
+            {
+                **scenario,
+                "sweep": self.sweep,
+                "batch_size": self.batch_size,
+                "attempt": self.attempt,
+                "result": result,
+                "failure": failure,
+                "recorded_at": datetime.now(UTC),
+            }
+        )
+        with open_shelf(self.settings) as shelf:
+            shelf.keep(record)
+
+    def _pass_on_running(self, progress: Progress) -> None:
+        # The other states are for this process to tell: it knows when the result is safe.
+        if progress.state == "running":
+            tell_sweep(
+                self.sweep, progress.model_copy(update={"batch_size": progress.batch_size or self.batch_size})
+            )
+
+    def _pass_on(self, progress: Progress) -> None:
+        tell_sweep(self.sweep, progress.model_copy(update={"batch_size": self.batch_size}))
+
+
+def interpreter_of(spec: SweepSpec, settings: Settings) -> Path:
+    """The Python that compiles and measures this sweep on this host.
+
+    Raises:
+        BadInput: the one that a Neuron sweep names has no torch-neuronx, or is none.
+        BenchError: nothing on this Neuron host has torch-neuronx.
+    """
+    if spec.interpreter != "auto":
+        named = Path(spec.interpreter)
+        return find_neuron_interpreter(named).python if spec.backend == "neuron" else named
+    if spec.backend == "neuron" and not os.environ.get("BENCH_DATA_PYTHON"):
+        return find_neuron_interpreter().python
+    return settings.data_python
+
+
+def tell_sweep(sweep: SweepRecord, progress: Progress) -> None:
+    """Tell who follows the run how far the sweep is."""
+    tell(progress.model_copy(update={"sweep_id": str(sweep.sweep_id)}))
