@@ -128,9 +128,10 @@ class LatencySummary(Result):
         """Why the percentile of this field is missing, in one clause; ``None`` where it is there."""
         if getattr(self, name) is not None:
             return None
-        if self.samples is None:
-            return "the imported table does not have it"
-        return f"needs {samples_needed(PERCENTILES[name])} samples, there are {self.samples}"
+        needed = samples_needed(PERCENTILES[name])
+        if self.samples is None or self.samples >= needed:
+            return "was not recorded"
+        return f"needs {needed} samples, there are {self.samples}"
 
 
 class Interval(Result):

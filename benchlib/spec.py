@@ -144,7 +144,10 @@ class LoadSpec(Spec):
     )
     duration_s: float = Field(60.0, gt=0, le=86_400, description="Measured seconds, see stop.")
     relative_half_width: float = Field(
-        0.005, gt=0, le=0.5, description="Wanted half of the 95 % interval over its value, see stop."
+        0.005,
+        gt=0,
+        le=0.5,
+        description="Wanted half of the 95 % interval over its value, such as 0.005 for ±0.5 %; see stop.",
     )
     target_batches_per_s: float | None = Field(
         None,
@@ -189,8 +192,8 @@ def check_scenario(scenario: Scenario, load: LoadSpec) -> None:
     if load.interleave and load.worker_mode == "process":
         raise BadInput("interleave", True, "false with worker_mode process: the programs share one process")
     if scenario == "server" and load.target_batches_per_s is None and load.latency_limit_ms is None:
-        allowed = "a rate above 0 in the scenario server, or none with latency_limit_ms to search one"
-        raise BadInput("target_batches_per_s", None, allowed)
+        allowed = "server with target_batches_per_s, or with latency_limit_ms to search the rate"
+        raise BadInput("scenario", scenario, allowed)
     if scenario != "server" and load.target_batches_per_s is not None:
         raise BadInput("target_batches_per_s", load.target_batches_per_s, "none outside the scenario server")
 

@@ -13,39 +13,80 @@ PostgreSQL and prints the comparison table with the throughput peak.
 | `some_batch_size_failed` | turns the run red when a batch size failed; skipped otherwise |
 
 Runs every night and on demand. Each run tells the asset `inf2_batch_sweep` that its sweep is done.
+`sweeps.yaml` beside this file declares further sweeps, each a DAG like this one with a name, schedule, queue
+and defaults of its own.
 The device's tasks need the pool `inf2_host` with 4 slots and a worker on the queue `inf2`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, Metadata, Param, TriggerRule, dag, get_current_context, task, task_group
+from airflow.sdk import (
+    DAG,
+    Asset,
+    Metadata,
+    Param,
+    TriggerRule,
+    dag,
+    get_current_context,
+    task,
+    task_group,
+)
 from airflow.sdk.exceptions import AirflowFailException
 
-from benchlib.orchestration.names import DEVICE_POOL, DEVICE_POOL_SLOTS, DEVICE_QUEUE
-from benchlib.orchestration.sweep_params import describe, form_schema
+from benchlib.orchestration.declarations import SweepDeclaration, read_declarations
+from benchlib.orchestration.names import DAG_ID, DEVICE_POOL_SLOTS
+from benchlib.orchestration.sweep_params import describe, flat_params, form_schema, sweep_spec
+from benchlib.profiles import NAMES, PROFILES, expand
 from benchlib.settings import Settings
 
 if TYPE_CHECKING:
     from benchlib.records import SweepRecord
 
-DEVICE = {"queue": DEVICE_QUEUE, "pool": DEVICE_POOL}
 SWEEP_DONE = Asset("inf2_batch_sweep")
 NAME_BY_BATCH_SIZE = "batch {{ task.op_kwargs['batch_size'] }}"
 COMPILE_AT_MOST = timedelta(hours=3)
 MEASURE_AT_MOST = timedelta(hours=3)
+FORM = {
+    "What": ("model", "revision", "sequence_length", "batch_sizes", "precision", "seed", "head", "inputs"),
+    "Device": ("backend", "compiler_args", "interpreter"),
+    "Load": (
+        "scenario", "replicas", "workers", "worker_mode", "batches_per_worker", "rounds", "warmup",
+        "warmup_batches", "stop", "duration_s", "relative_half_width", "latency_limit_ms",
+        "target_batches_per_s", "arrival_seed", "interleave",
+    ),
+    "Annotation": ("label", "note"),
+}  # fmt: skip
+"""Sections of the form, and the parameters in each."""
 
 
-def param(name: str, default: Any, section: str, **more: Any) -> Param:
-    """A form field with the specification's own limits and description."""
-    title = name.replace("_", " ").capitalize()
-    return Param(
-        default, title=title, description=describe(name), section=section, **form_schema(name), **more
+def form(defaults: Mapping[str, Any]) -> dict[str, Param]:
+    """One field per parameter, with the specification's own limits and description."""
+    purposes = " ".join(f"{profile.name}: {profile.purpose}" for profile in PROFILES)
+    profile = Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *NAMES],
+        title="Profile",
+        description=f"Fills in what is left at its default below. {purposes}",
+        section="What",
     )
+    return {"profile": profile} | {
+        name: Param(
+            defaults[name],
+            title=name.replace("_", " ").capitalize(),
+            description=describe(name),
+            section=section,
+            **form_schema(name),
+        )
+        for section, names in FORM.items()
+        for name in names
+    }
 
 
 def current_sweep() -> SweepRecord:
@@ -53,10 +94,10 @@ def current_sweep() -> SweepRecord:
     from benchlib.orchestration.steps import sweep_record
 
     context = get_current_context()
-    run = context["dag_run"]
-    return sweep_record(
-        dict(context["params"]), dag_id=run.dag_id, run_id=run.run_id, created_at=run.run_after
-    )
+    run, params, defaults = context["dag_run"], dict(context["params"]), context["dag"].params.dump()
+    profile = params.pop("profile", None)
+    expanded = expand(profile, params, {name: defaults[name] for name in params})
+    return sweep_record(expanded, dag_id=run.dag_id, run_id=run.run_id, created_at=run.run_after)
 
 
 def current_attempt() -> int:
@@ -87,43 +128,49 @@ def plan() -> list[int]:
         return plan_sweep(current_sweep())
 
 
-# Arguments go by keyword: the template finds them there while the task is still running.
-@task_group
-def per_batch_size(batch_size: int) -> None:
-    """Compile one batch size, then measure it; a batch size that fails stops no other."""
+def per_batch_size(device: Mapping[str, str]) -> Any:
+    """The task group for one batch size, whose tasks go to this queue and pool."""
 
-    @task(
-        task_id="compile",
-        map_index_template=NAME_BY_BATCH_SIZE,
-        pool_slots=1,
-        execution_timeout=COMPILE_AT_MOST,
-        multiple_outputs=False,
-        **DEVICE,
-    )
-    def compile_one(batch_size: int) -> dict[str, Any]:
-        """Compile one batch size and return where its program is."""
-        from benchlib.orchestration.steps import compile_batch_size
+    # Arguments go by keyword: the template finds them there while the task is still running.
+    @task_group(group_id="per_batch_size")
+    def compile_and_measure(batch_size: int) -> None:
+        """Compile one batch size, then measure it; a batch size that fails stops no other."""
+        measure_one = task(
+            task_id="measure",
+            map_index_template=NAME_BY_BATCH_SIZE,
+            pool_slots=DEVICE_POOL_SLOTS,
+            priority_weight=10,
+            execution_timeout=MEASURE_AT_MOST,
+            multiple_outputs=False,
+            **device,
+        )(measure_program)
+        compile_one = task(
+            task_id="compile",
+            map_index_template=NAME_BY_BATCH_SIZE,
+            pool_slots=1,
+            execution_timeout=COMPILE_AT_MOST,
+            multiple_outputs=False,
+            **device,
+        )(compile_program)
+        measure_one(batch_size=batch_size, artifact=compile_one(batch_size=batch_size))
 
-        with retried_only_if_that_can_help():
-            return compile_batch_size(current_sweep(), batch_size, attempt=current_attempt())
+    return compile_and_measure
 
-    @task(
-        task_id="measure",
-        map_index_template=NAME_BY_BATCH_SIZE,
-        pool_slots=DEVICE_POOL_SLOTS,
-        priority_weight=10,
-        execution_timeout=MEASURE_AT_MOST,
-        multiple_outputs=False,
-        **DEVICE,
-    )
-    def measure_one(batch_size: int, artifact: dict[str, Any]) -> dict[str, Any]:
-        """Measure one program alone on its device and return its headline figures."""
-        from benchlib.orchestration.steps import measure_batch_size
 
-        with retried_only_if_that_can_help():
-            return measure_batch_size(current_sweep(), batch_size, artifact, attempt=current_attempt())
+def compile_program(batch_size: int) -> dict[str, Any]:
+    """Compile one batch size and return where its program is."""
+    from benchlib.orchestration.steps import compile_batch_size
 
-    measure_one(batch_size=batch_size, artifact=compile_one(batch_size=batch_size))
+    with retried_only_if_that_can_help():
+        return compile_batch_size(current_sweep(), batch_size, attempt=current_attempt())
+
+
+def measure_program(batch_size: int, artifact: dict[str, Any]) -> dict[str, Any]:
+    """Measure one program alone on its device and return its headline figures."""
+    from benchlib.orchestration.steps import measure_batch_size
+
+    with retried_only_if_that_can_help():
+        return measure_batch_size(current_sweep(), batch_size, artifact, attempt=current_attempt())
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[SWEEP_DONE], multiple_outputs=False)
@@ -144,49 +191,47 @@ def some_batch_size_failed() -> None:
     )
 
 
-@dag(
-    schedule="0 2 * * *",
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=12),
-    default_args={"retries": 1},  # a lost worker counts as a try
-    params={
-        "model": param("model", "bert-base-uncased", "What"),
-        "revision": param("revision", None, "What"),
-        "sequence_length": param("sequence_length", 128, "What"),
-        "batch_sizes": param("batch_sizes", list(range(1, 11)), "What"),
-        "precision": param("precision", "auto", "What"),
-        "seed": param("seed", 0, "What"),
-        "head": param("head", "classification", "What"),
-        "inputs": param("inputs", "text", "What"),
-        "backend": param("backend", Settings.from_environment().backend, "Device"),
-        "compiler_args": param("compiler_args", [], "Device"),
-        "interpreter": param("interpreter", "auto", "Device"),
-        "scenario": param("scenario", "offline", "Load"),
-        "replicas": param("replicas", "auto", "Load"),
-        "workers": param("workers", "auto", "Load"),
-        "worker_mode": param("worker_mode", "auto", "Load"),
-        "batches_per_worker": param("batches_per_worker", 1000, "Load"),
-        "rounds": param("rounds", 3, "Load"),
-        "warmup": param("warmup", "stable", "Load"),
-        "warmup_batches": param("warmup_batches", 8, "Load"),
-        "stop": param("stop", "rounds", "Load"),
-        "duration_s": param("duration_s", 60, "Load"),
-        "relative_half_width": param("relative_half_width", 0.005, "Load"),
-        "latency_limit_ms": param("latency_limit_ms", None, "Load"),
-        "target_batches_per_s": param("target_batches_per_s", None, "Load"),
-        "arrival_seed": param("arrival_seed", 0, "Load"),
-        "interleave": param("interleave", False, "Load"),
-        "label": param("label", None, "Annotation"),
-        "note": param("note", None, "Annotation"),
-    },
-    tags=["benchmark", "inf2"],
-    doc_md=__doc__,
-)
-def inf2_batch_sweep() -> None:
+def sweep_dag(declared: SweepDeclaration) -> DAG:
     """What runs when; what each step does is `benchlib.orchestration.steps`."""
-    batches = per_batch_size.expand(batch_size=plan())
-    batches >> [report(), some_batch_size_failed()]
+
+    @dag(
+        dag_id=declared.name,
+        schedule=declared.schedule,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=12),
+        default_args={"retries": 1},  # a lost worker counts as a try
+        params=form(declared.params),
+        tags=["benchmark", "inf2"],
+        doc_md=__doc__,
+    )
+    def sweep() -> None:
+        device = {"queue": declared.queue, "pool": declared.pool}
+        batches = per_batch_size(device).expand(batch_size=plan())
+        batches >> [report(), some_batch_size_failed()]
+
+    made: DAG = sweep()
+    return made
 
 
-inf2_batch_sweep()
+class BadDeclarations(DAG):
+    """Becomes an import error that names entries and fields, and leaves the other DAGs of this file alone."""
+
+    def validate(self) -> None:
+        """Refuse with what is wrong."""
+        raise ValueError(self.description)
+
+
+DEFAULTS = {
+    "model": "bert-base-uncased",
+    "batch_sizes": "1-10",
+    "backend": Settings.from_environment().backend,
+}
+DECLARATIONS = read_declarations(Path(__file__).with_name("sweeps.yaml"), DEFAULTS)
+
+sweep_dag(SweepDeclaration(name=DAG_ID, params=flat_params(sweep_spec(DEFAULTS))))
+for declaration in DECLARATIONS.sweeps:
+    sweep_dag(declaration)
+if DECLARATIONS.errors:
+    with BadDeclarations("sweeps_yaml", description="; ".join(DECLARATIONS.errors)):
+        pass

@@ -101,7 +101,7 @@ def test_a_request_of_another_format_is_refused() -> None:
     [
         ("single_stream", {"workers": 2}, "workers"),
         ("single_stream", {"replicas": 2}, "replicas"),
-        ("server", {}, "target_batches_per_s"),
+        ("server", {}, "scenario"),
         ("offline", {"target_batches_per_s": 10}, "target_batches_per_s"),
     ],
 )

@@ -8,9 +8,13 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
+import click
 import typer
+from click.core import ParameterSource
 
 from benchlib.orchestration.sweep_params import PARAMETERS, allowed, describe
+from benchlib.profiles import PROFILES, expand
+from benchlib.settings import Settings
 
 PANELS = {
     "What to measure": (
@@ -64,17 +68,49 @@ def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., N
             params = {name: given[name] for name in PARAMETERS if given[name] is not None}
             if "compiler_args" in params:
                 params["compiler_args"] = shlex.split(params["compiler_args"])
-            command(params, **rest)
+            command(_with_profile(given["profile"], params), **rest)
 
         run.__name__, run.__annotations__ = command.__name__, {}
         run.__doc__ = _unwrapped(inspect.getdoc(command) or "")
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [_parameter(name, panel, defaults.get(name)) for panel, names in PANELS.items() for name in names]
+            [_profile_parameter()]
+            + [
+                _parameter(name, panel, defaults.get(name))
+                for panel, names in PANELS.items()
+                for name in names
+            ]
             + [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         )
         return run
 
     return decorate
+
+
+def _profile_parameter() -> inspect.Parameter:
+    purposes = " ".join(f"{profile.name}: {profile.purpose}" for profile in PROFILES)
+    option = typer.Option(
+        "--profile",
+        help=f"Named settings, under what is typed beside them. {purposes}",
+        metavar="NAME",
+        rich_help_panel=next(iter(PANELS)),
+    )
+    return inspect.Parameter(
+        "profile", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+    )
+
+
+def _with_profile(profile: str | None, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile goes over the command's defaults and under what was typed."""
+    if profile is None:
+        return dict(params)
+    context = click.get_current_context()
+    typed = {
+        name: value
+        for name, value in params.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    backend = {"backend": Settings.from_environment().backend}
+    return {**params, **expand(profile, {**backend, **typed})}
 
 
 def _unwrapped(text: str) -> str:
@@ -120,5 +156,5 @@ def _option(name: str) -> str:
 def _choices(name: str) -> list[str]:
     limits = allowed(name)
     if limits == "true or false":
-        return "true|false"
+        return ["true", "false"]
     return limits.removeprefix("one of ").split(", ") if limits.startswith("one of ") else []

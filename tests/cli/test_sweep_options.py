@@ -74,6 +74,7 @@ def test_what_is_typed_is_what_a_sweep_is_made_of() -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
+        ("--interleave", "true|false "),
         ("--rounds", "A whole number from 1 to 1000."),
         ("--worker-mode", "One of auto, thread, process, native."),
         ("--scenario", "offline: all workers always busy;"),

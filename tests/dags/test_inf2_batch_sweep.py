@@ -52,6 +52,8 @@ PARAMS: list[tuple[str, object, bool]] = [
     ("latency_limit_ms", None, True),  # an empty field
     ("latency_limit_ms", "20", False),
     ("target_batches_per_s", 0, False),
+    ("profile", "aws-published", True),
+    ("profile", "fast", False),
 ]
 
 CRASHES_ONCE = """
@@ -140,7 +142,8 @@ def test_a_lost_worker_costs_a_try_and_no_device_task_runs_for_ever(facts: dict[
 
 
 def test_the_form_has_every_parameter_and_the_specifications_defaults(facts: dict[str, Any]) -> None:
-    defaults = facts["dags"][DAG_ID]["defaults"]
+    defaults = dict(facts["dags"][DAG_ID]["defaults"])
+    assert defaults.pop("profile") is None
     assert set(defaults) == set(PARAMETERS)
     wanted = SweepSpec(model=ModelSpec(name="bert-base-uncased"), batch_sizes="1-10")
     assert sweep_spec(defaults) == wanted

@@ -61,8 +61,8 @@ name = "model_batch_size_%%d.pt" %% size
 COMPILED = json.loads(%(compiled)r)
 COMPILED["batch_size"], COMPILED["artifact"]["filename"] = size, name
 def measured(size):
-    figures = dict(inferences=100 * size, throughput_inf_per_s=1000.0 * size)
-    return dict(json.loads(%(measured)r), batch_size=size, filename="model_batch_size_%%d.pt" %% size, **figures)
+    own = dict(batch_size=size, filename="model_batch_size_%%d.pt" %% size)
+    return dict(json.loads(%(measured)r), inferences=100 * size, throughput_inf_per_s=1000.0 * size, **own)
 MEASURED = measured(size)
 IN_TURNS = dict(measurements=[measured(part["batch_size"]) for part in parts])
 RESULT = {"compile": COMPILED, "measure": MEASURED, "measure-in-turns": IN_TURNS}[stage]

@@ -110,4 +110,5 @@ while True:
     (tmp_path / "again").touch()
     measure_batch_size(sweep, 1, PROGRAM, attempt=2)
     assert [row[:3] for row in rows(engine, STORED)] == [(1, "invalid", 1), (1, "ok", 2)]
-    assert rows(engine, "SELECT throughput_inf_per_s FROM comparison_table WHERE batch_size = 1") == [(1000.0,)]
+    table = "SELECT throughput_inf_per_s FROM comparison_table WHERE batch_size = 1"
+    assert rows(engine, table) == [(1000.0,)]
