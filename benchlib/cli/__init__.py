@@ -8,7 +8,9 @@ import typer
 
 from benchlib import __version__
 from benchlib.cli import db
+from benchlib.cli.coverage import coverage_command
 from benchlib.cli.demo import demo
+from benchlib.cli.doctor import doctor
 from benchlib.cli.export import export_measurements
 from benchlib.cli.importing import import_file
 from benchlib.cli.percentiles import percentiles
@@ -29,6 +31,8 @@ app.command()(demo)
 app.command()(up)
 app.command()(trigger)
 app.command()(report)
+app.command("coverage")(coverage_command)
+app.command("doctor")(doctor)
 app.command("import")(import_file)
 app.command("export")(export_measurements)
 app.command()(percentiles)

@@ -40,7 +40,7 @@ def use_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UsePython:
         (("--precision", "fp8"), "precision: 'fp8' is not allowed; allowed: one of auto, fp32, bf16"),
         (
             ("--scenario", "server"),
-            "allowed: a rate above 0 in the scenario server, or none with latency_lim",
+            "allowed: server with target_batches_per_s, or with latency_limit_ms to",
         ),
         (("--scenario", "burst"), "scenario: 'burst' is not allowed; allowed: one of offline, single_stream"),
         (("--stop", "never"), "stop: 'never' is not allowed; allowed: one of rounds, duration, precision"),

@@ -16,7 +16,7 @@ def test_a_bad_option_is_refused_before_airflow_is_asked(bench: Bench) -> None:
 def test_options_that_contradict_each_other_are_refused_too(bench: Bench) -> None:
     code, _, error = bench("trigger", "--scenario", "server")
     assert code == 2
-    assert error.startswith("bench: target_batches_per_s: ")
+    assert error.startswith("bench: scenario: ")
     assert len(error.splitlines()) == 1
 
 

@@ -87,7 +87,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: object, lim
 @pytest.mark.parametrize(
     ("load", "field", "limits"),
     [
-        ({"scenario": "server"}, "target_batches_per_s", "none with latency_limit_ms to search one"),
+        ({"scenario": "server"}, "scenario", "or with latency_limit_ms to search the rate"),
         ({"target_batches_per_s": 5}, "target_batches_per_s", "none outside the scenario server"),
         ({"scenario": "server", "stop": "precision"}, "stop", "rounds or duration in the scenario server"),
         ({"scenario": "single_stream", "workers": "2"}, "workers", "1 or auto in the scenario single_stream"),
