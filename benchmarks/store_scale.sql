@@ -56,7 +56,8 @@ SELECT
     'rounds' AS stop,
     60 AS duration_s,
     0.005 AS relative_half_width,
-    0 AS arrival_seed
+    0 AS arrival_seed,
+    false AS interleave
 FROM generate_series(0, :nights - 1) AS night (number)
 CROSS JOIN generate_series(0, 20 * :times - 1) AS fleet (number)
 

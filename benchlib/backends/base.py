@@ -113,6 +113,10 @@ class Backend(Protocol):
         """CPUs that the threads which drive this core may run on; ``None``: any."""
         return None
 
+    def device_pids(self) -> frozenset[int] | None:
+        """Processes that hold the device now, ours included; ``None``: cannot be told. Never raises."""
+        return None
+
     def needs_process_per_core(self) -> bool:
         """Whether a process can load onto one core only, so that each replica needs a process of its own."""
         return False

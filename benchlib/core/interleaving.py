@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchlib.backends import get_backend
 from benchlib.core.driving import closed_loop_figures, part_of, stop_rule
-from benchlib.core.host_watch import watching_host
+from benchlib.core.host_watch import HostSources, watching_host
 from benchlib.core.layout import Layout
 from benchlib.core.measuring import Began, Seen, measurement_of, overhead_of
 from benchlib.core.session import Session
@@ -41,7 +41,7 @@ def measure_in_turns(
     began = Began.now(backend, Layout.of(first.load, backend.describe().cores, first.scenario))
     with tempfile.TemporaryDirectory(prefix="bench-measure-") as name, ExitStack() as watches:
         sessions = _open_all(request, began, Path(name))
-        host = watches.enter_context(watching_host())
+        host = watches.enter_context(watching_host(HostSources(device_pids=backend.device_pids)))
         watch = watches.enter_context(backend.watch(Path(name), began.layout.cores_in_use))
         runs = _drive(sessions, interrupted)
         watches.close()

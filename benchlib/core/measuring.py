@@ -12,7 +12,7 @@ from benchlib.backends import get_backend
 from benchlib.backends.base import Backend, Watch
 from benchlib.core.accuracy import check_outputs
 from benchlib.core.driving import Driven, drive_closed
-from benchlib.core.host_watch import HostActivity, watching_host
+from benchlib.core.host_watch import HostActivity, HostSources, watching_host
 from benchlib.core.layout import Layout
 from benchlib.core.serving import drive_server
 from benchlib.core.session import Session, limit_threads
@@ -73,7 +73,8 @@ class Seen:
 def _drive(session: Session, directory: Path, interrupted: Callable[[], bool]) -> Seen:
     layout, backend = session.layout, session.loader.backend
     drive = drive_server if session.request.scenario == "server" else drive_closed
-    with watching_host() as host, backend.watch(directory, layout.cores_in_use) as watch:
+    sources = HostSources(device_pids=backend.device_pids)
+    with watching_host(sources) as host, backend.watch(directory, layout.cores_in_use) as watch:
         driven = drive(session, interrupted)
     return Seen(driven, watch, host.activity, overhead_of(session, driven))
 

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from benchlib.backends.neuron import sysfs
+from benchlib.backends.neuron import NeuronBackend, sysfs
 from benchlib.backends.neuron.host import (
+    NeuronDevice,
     NeuronHost,
+    NeuronProcess,
     instance_type_from_imds,
     is_hardware,
     parse_neuron_ls,
@@ -296,3 +300,23 @@ def test_the_preflight_can_be_asked_from_the_command_line(make_host: BuildHost, 
     lines = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
     assert {lines.pop(name) for name in ("driver", "devices", "torch-neuronx", "transformers")} == {"ok"}
     assert done.returncode == (1 if "FAIL" in lines.values() else 0)
+
+
+class Listed:
+    """A host whose neuron-ls tells these processes."""
+
+    def __init__(self, *pids: int) -> None:
+        self.pids = pids
+
+    def devices(self) -> tuple[NeuronDevice, ...]:
+        if not self.pids:
+            raise BenchError("neuron-ls is missing")
+        processes = tuple(NeuronProcess(pid, "", None) for pid in self.pids)
+        return (NeuronDevice(0, 2, 2**35, processes=processes),)
+
+
+def test_processes_that_hold_the_device_are_those_that_can_be_seen_from_here() -> None:
+    of_another_namespace = 2**22 + 1  # beyond the kernel's highest
+    host = cast(NeuronHost, Listed(os.getpid(), of_another_namespace))
+    assert NeuronBackend(host).device_pids() == {os.getpid()}
+    assert NeuronBackend(cast(NeuronHost, Listed())).device_pids() is None

@@ -222,6 +222,18 @@ class NeuronBackend(Backend):
         """Watch the device while a measurement uses so many cores; the checks are there afterwards."""
         return watching(self._host, workdir, cores)
 
+    def device_pids(self) -> frozenset[int] | None:
+        """Processes that hold a core, as far as they can be seen from here.
+
+        In a container neuron-ls may tell numbers of the host's: those that this namespace does not have could
+        be our own and are left out.
+        """
+        try:
+            listed = {process.pid for device in self._host.devices() for process in device.processes}
+        except BenchError:
+            return None
+        return frozenset(pid for pid in listed if Path(f"/proc/{pid}").exists())
+
     def _visible_cores(self) -> tuple[int, ...]:
         return placement.visible_cores(sum(device.core_count for device in self._devices))
 
