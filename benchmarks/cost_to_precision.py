@@ -2,8 +2,8 @@
 
 ``.venv-data/bin/python -m benchmarks.cost_to_precision [--repeats 200] [--real 5]``
 
-Devices with noise of 0.5, 1 and 3 % per call: independent from call to call, or slow (autoregressive, so that a
-slow spell lasts for dozens of calls, as on a device that shares something). Each rule sees the same 12
+Devices with noise of 0.5, 1 and 3 % per call: independent from call to call, or slow (autoregressive, so that
+a slow spell lasts for dozens of calls, as on a device that shares something). Each rule sees the same 12
 workers. Simulated stamps show how often the answer really is within the target of the true rate; ``--real``
 drives sleeping replicas through the whole load generator.
 """
@@ -130,11 +130,15 @@ def row(noise: float, name: str, rule: str, outcomes: list[Outcome]) -> str:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=200, metavar="N", help="simulated runs per device")
     parser.add_argument("--real", type=int, default=0, metavar="N", help="real runs per device")
     asked = parser.parse_args()
-    print(f"| noise per call | rule | batches, median | 95th percentile | within ±{TARGET:.1%} of the truth |")
+    print(
+        f"| noise per call | rule | batches, median | 95th percentile | within ±{TARGET:.1%} of the truth |"
+    )
     print("|---|---|---|---|---|")
     for line in rows(asked.repeats):
         print(line, flush=True)

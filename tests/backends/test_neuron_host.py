@@ -317,6 +317,6 @@ class Listed:
 
 def test_processes_that_hold_the_device_are_those_that_can_be_seen_from_here() -> None:
     of_another_namespace = 2**22 + 1  # beyond the kernel's highest
-    host = cast('NeuronHost', Listed(os.getpid(), of_another_namespace))
+    host = cast("NeuronHost", Listed(os.getpid(), of_another_namespace))
     assert NeuronBackend(host).device_pids() == {os.getpid()}
-    assert NeuronBackend(cast('NeuronHost', Listed())).device_pids() is None
+    assert NeuronBackend(cast("NeuronHost", Listed())).device_pids() is None
