@@ -40,7 +40,7 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException
 
 from benchlib.orchestration.declarations import SweepDeclaration, read_declarations
-from benchlib.orchestration.names import DAG_ID, DEVICE_POOL_SLOTS
+from benchlib.orchestration.names import COMPILE_SLOTS, DAG_ID, DEVICE_POOL_SLOTS
 from benchlib.orchestration.sweep_params import describe, flat_params, form_schema, sweep_spec
 from benchlib.profiles import NAMES, PROFILES, expand
 from benchlib.settings import Settings
@@ -147,7 +147,7 @@ def per_batch_size(device: Mapping[str, str]) -> Any:
         compile_one = task(
             task_id="compile",
             map_index_template=NAME_BY_BATCH_SIZE,
-            pool_slots=1,
+            pool_slots=COMPILE_SLOTS,
             execution_timeout=COMPILE_AT_MOST,
             multiple_outputs=False,
             **device,

@@ -76,11 +76,14 @@ def choose_harness(
         probe=probe,
         process_env=ProcessEnvironment(backend, layout),
     )
-    topology = _asked_topology(load.worker_mode, layout.replicas, backend) or choose_topology(
+    topology = _asked_topology(load.worker_mode, layout, backend) or choose_topology(
         loader, example, workers=layout.workers, options=replace(options, probe=None)
     )
     if load.interleave and backend.needs_process_per_core():
         raise BadInput("interleave", True, "false: the device takes one process per core here")
+    if topology.processes > 1 and layout.replicas > layout.cores and backend.process_environment([0]):
+        why = "Python threads of one process: replicas share cores, and two processes cannot"
+        topology = Topology("python", 1, why, topology.cost)
     if load.interleave and topology.processes > 1:
         why = "Python threads of one process, which holds the programs of all batch sizes"
         topology = Topology("python", 1, why, topology.cost)
@@ -91,8 +94,11 @@ def choose_harness(
     return Harness(topology, topology.apply(options))
 
 
-def _asked_topology(asked: WorkerModeAsked, replicas: int, backend: Backend) -> Topology | None:
+def _asked_topology(asked: WorkerModeAsked, layout: Layout, backend: Backend) -> Topology | None:
+    replicas, cores = layout.replicas, layout.cores
     if backend.needs_process_per_core():
+        if replicas > cores:
+            raise BadInput("replicas", replicas, f"at most {cores}, one per core: each takes its own process")
         if asked in ("thread", "native"):
             allowed = "auto or process: the device takes one process per core here"
             raise BadInput("worker_mode", asked, allowed)

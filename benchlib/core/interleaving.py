@@ -5,15 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from benchlib.backends import get_backend
+from benchlib.backends.base import Watch
 from benchlib.core.driving import closed_loop_figures, part_of, stop_rule
 from benchlib.core.host_watch import HostSources, watching_host
 from benchlib.core.layout import Layout
 from benchlib.core.measuring import Began, Seen, measurement_of, overhead_of
 from benchlib.core.session import Session
 from benchlib.loadgen import InterleavedLoad, LoadProgress, LoadRun, measure_interleaved
+from benchlib.loadgen.topology import calibrate
 from benchlib.results import InterleavedResult
 from benchlib.spec import InterleavedRequest
 
@@ -45,6 +48,9 @@ def measure_in_turns(
         watch = watches.enter_context(backend.watch(Path(name), began.layout.cores_in_use))
         runs = _drive(sessions, interrupted)
         watches.close()
+        if len(sessions) > 1:
+            # Readings of the whole time are no single program's.
+            watch = Watch(checks=watch.checks)
         driven = [closed_loop_figures(session, run) for session, run in zip(sessions, runs, strict=True)]
         seen = [
             Seen(figures, watch, host.activity, overhead_of(session, figures))
@@ -61,8 +67,20 @@ def _open_all(request: InterleavedRequest, began: Began, directory: Path) -> lis
         folder = directory / str(number)
         folder.mkdir()
         harness = sessions[0].harness if sessions else None
-        sessions.append(Session.open(one, get_backend(one.backend), began.layout, folder, harness))
+        session = Session.open(one, get_backend(one.backend), began.layout, folder, harness)
+        sessions.append(_with_own_cost(session, request) if sessions else session)
     return sessions
+
+
+def _with_own_cost(session: Session, request: InterleavedRequest) -> Session:
+    """What a call costs differs from size to size, and where a lock is shared it is judged by."""
+    topology = session.harness.topology
+    why = f"as for batch size {request.requests[0].batch_size}: {topology.why}"
+    topology = replace(topology, why=why, cost=None)
+    if topology.loop == "python":
+        options = replace(session.load_options, probe=None)
+        topology = replace(topology, cost=calibrate(session.loader, session.example, options))
+    return replace(session, harness=replace(session.harness, topology=topology))
 
 
 def _drive(sessions: list[Session], interrupted: Callable[[], bool]) -> list[LoadRun]:

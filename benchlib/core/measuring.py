@@ -67,7 +67,7 @@ class Seen:
     driven: Driven
     watch: Watch
     host: HostActivity | None
-    overhead: HarnessOverhead
+    overhead: HarnessOverhead | None
 
 
 def _drive(session: Session, directory: Path, interrupted: Callable[[], bool]) -> Seen:
@@ -79,8 +79,13 @@ def _drive(session: Session, directory: Path, interrupted: Callable[[], bool]) -
     return Seen(driven, watch, host.activity, overhead_of(session, driven))
 
 
-def overhead_of(session: Session, driven: Driven) -> HarnessOverhead:
-    """Of the same topology in the same minute, so that it speaks of the host as it just was."""
+def overhead_of(session: Session, driven: Driven) -> HarnessOverhead | None:
+    """Of the same topology in the same minute, so that it speaks of the host as it just was.
+
+    ``None`` for an interrupted run: whoever stopped it does not wait.
+    """
+    if driven.course.interrupted:
+        return None
     service_ms = driven.service.p50_ms or driven.service.mean_ms
     assert service_ms is not None
     return session.harness.overhead(service_ms, session.layout.workers)

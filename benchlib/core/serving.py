@@ -12,7 +12,7 @@ from benchlib.core.layout import KeptReplicas, Loader
 from benchlib.core.session import Session
 from benchlib.core.validity import Course
 from benchlib.errors import BenchError
-from benchlib.loadgen import FixedRounds, Interrupted, LoadProgress, measure, summarise
+from benchlib.loadgen import FixedRounds, Interrupted, LoadProgress, LoadRun, measure, summarise
 from benchlib.loadgen.arrivals import PoissonArrivals
 from benchlib.loadgen.open_loop import OpenLoop, OpenLoopRun, open_loop
 from benchlib.loadgen.search import SearchPlan, find_highest_rate
@@ -34,6 +34,8 @@ class _Served:
     target_batches_per_s: float
     seed: int
     trials: tuple[ServerTrial, ...] = ()
+    capacity: LoadRun | None = None
+    """The closed loop that a search began with."""
 
 
 def drive_server(session: Session, interrupted: Callable[[], bool]) -> Driven:
@@ -70,7 +72,8 @@ def _serve_at(
 def _search(session: Session, replicas: Load, interrupted: Callable[[], bool]) -> tuple[_Served, OpenLoop]:
     load = session.request.load
     assert load.latency_limit_ms is not None  # `check_scenario` has seen to it
-    capacity = _capacity_batches_per_s(session, replicas, interrupted)
+    closed = _run_closed(session, replicas, interrupted)
+    capacity = summarise(closed.stamps, 1).total.throughput_inf_per_s
     plan = SearchPlan.lasting(load.duration_s, capacity, load.arrival_seed)
     with _open(session, replicas, plan.most_arrivals, interrupted, "searching the rate") as loop:
         trials = _Trials(loop, load.latency_limit_ms)
@@ -82,7 +85,7 @@ def _search(session: Session, replicas: Load, interrupted: Callable[[], bool]) -
     if result.rate_batches_per_s is None:
         raise BenchError(f"latency_limit_ms: {result.sentence}")
     run, seed = trials.met[result.rate_batches_per_s]
-    return _Served(run, result.rate_batches_per_s, seed, result.trials), loop
+    return _Served(run, result.rate_batches_per_s, seed, result.trials, closed), loop
 
 
 @dataclass
@@ -102,9 +105,10 @@ class _Trials:
         return trial
 
 
-def _capacity_batches_per_s(session: Session, replicas: Load, interrupted: Callable[[], bool]) -> float:
+def _run_closed(session: Session, replicas: Load, interrupted: Callable[[], bool]) -> LoadRun:
+    """All workers always busy, to learn the capacity."""
     load = session.request.load
-    run = measure(
+    return measure(
         replicas,
         session.example,
         workers=session.layout.workers,
@@ -116,7 +120,6 @@ def _capacity_batches_per_s(session: Session, replicas: Load, interrupted: Calla
         interrupted=interrupted,
         on_progress=lambda progress: session.tell(progress, "capacity"),
     )
-    return summarise(run.stamps, 1).total.throughput_inf_per_s
 
 
 def _open(
@@ -157,8 +160,14 @@ def _figures(session: Session, served: _Served, loop: OpenLoop) -> Driven:
         latency_intervals=summary.latency_intervals,
         service=summary.service,
         outputs=named_outputs(loop.probes_before, loop.probes_after),
-        load_duration_s=loop.load_duration_s,
-        course=Course(rounds_done=rounds, rounds_asked=rounds, interrupted=served.run.interrupted),
+        # Where one process keeps its replicas, the first run is the one that loaded them.
+        load_duration_s=max(run.load_duration_s for run in (loop, served.capacity) if run),
+        course=Course(
+            rounds_done=rounds,
+            rounds_asked=rounds,
+            interrupted=served.run.interrupted,
+            settled=served.capacity.warm_up.settled if served.capacity else None,
+        ),
         server=ServerFigures(
             target_batches_per_s=served.target_batches_per_s,
             arrival_seed=served.seed,

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SAME_WISH = 2
+
 
 class StopRequest:
-    """Becomes true with the first SIGTERM or SIGINT; the same one again ends the process at once.
+    """Becomes true with the first SIGTERM or SIGINT; the same one a third time ends the process at once.
 
-    Ctrl-C reaches the whole foreground group, and who started this process then sends SIGTERM too: that is
-    one wish, not two.
+    Ctrl-C and a task's end reach the whole process group, and who started this process then signals it once
+    more: that is one wish, not two.
     """
 
     def __init__(self) -> None:
@@ -24,7 +26,7 @@ class StopRequest:
 
     def take(self, number: int, _frame: FrameType | None) -> None:
         """Remember the signal, or leave at once."""
-        if number in self.received:
+        if self.received.count(number) >= SAME_WISH:
             raise SystemExit(128 + number)
         self.received.append(number)
 

@@ -149,7 +149,7 @@ def validity(evidence: Evidence) -> tuple[Check, ...]:
         enough_samples(evidence.total.latency),
         *(_closed_loop(evidence) if evidence.arrivals is None else (arrivals_kept_up(evidence.arrivals),)),
         *((worker_balance(evidence.worker_rates_per_s),) if evidence.worker_rates_per_s else ()),
-        *((complete(evidence.course), warmed_up(evidence.course)) if evidence.course else ()),
+        *(_course(evidence.course, evidence) if evidence.course else ()),
         *((harness_overhead(evidence.overhead),) if evidence.overhead else ()),
         *(_host(evidence.host, evidence) if evidence.host else ()),
         *((environment_unchanged(*evidence.environments),) if evidence.environments else ()),
@@ -166,6 +166,12 @@ def _closed_loop(evidence: Evidence) -> Iterator[Check]:
         yield interpreter_lock(evidence.lock, total.latency)
     if evidence.overhead:
         yield harness_ceiling(evidence.overhead, total.throughput_inf_per_s / evidence.batch_size)
+
+
+def _course(course: Course, evidence: Evidence) -> Iterator[Check]:
+    yield complete(course)
+    if evidence.arrivals is None or course.settled is not None:
+        yield warmed_up(course)
 
 
 def _host(host: HostActivity, evidence: Evidence) -> Iterator[Check]:

@@ -58,4 +58,7 @@ class LoadJob:
     def workers_of_process(self, process: int) -> tuple[int, ...]:
         """The workers of one process. All workers of a replica share its process."""
         processes = self.options.processes
-        return tuple(w for w in range(self.workers) if self.replica_of(w) % processes == process)
+        # Neighbours stay together: an accelerator's runtime takes ranges of cores.
+        return tuple(
+            w for w in range(self.workers) if self.replica_of(w) * processes // self.replicas == process
+        )

@@ -12,7 +12,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include <c10/core/InferenceMode.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/python/pybind_utils.h>
 #include <torch/library.h>
@@ -58,7 +57,6 @@ void run_worker(py::object replica, std::vector<at::Tensor> example, std::vector
           *target = at_[5], *stamps = at_[6], *count = at_[7], *ends = at_[8];
 
   py::gil_scoped_release no_gil;
-  c10::InferenceMode inference_mode;
   std::vector<c10::IValue> inputs(example.begin(), example.end());
   auto call = [&] {
     std::vector<c10::IValue> stack(inputs);
@@ -112,7 +110,6 @@ void run_open_loop_worker(py::object replica, std::vector<at::Tensor> example, s
   constexpr int64_t over = -1, leg_poll_ns = 1'000'000, longest_nap_ns = 50'000'000;
 
   py::gil_scoped_release no_gil;
-  c10::InferenceMode inference_mode;
   std::vector<c10::IValue> inputs(example.begin(), example.end());
   auto call = [&] {
     std::vector<c10::IValue> stack(inputs);

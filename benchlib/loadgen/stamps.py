@@ -95,7 +95,8 @@ def slice_medians_ms(stamps: Stamps) -> NDArray[np.float64]:
 def _slice_bounds(stamps: Stamps) -> NDArray[np.int64]:
     """Where a round's slices begin and end, in batches."""
     slices = min(math.ceil(SLICES / stamps.rounds), stamps.batches_per_worker)
-    return np.linspace(0, stamps.batches_per_worker, slices + 1).round().astype(np.int64)
+    bounds: NDArray[np.int64] = np.linspace(0, stamps.batches_per_worker, slices + 1).round().astype(np.int64)
+    return bounds
 
 
 def _spans_ns(stamps: Stamps) -> NDArray[np.float64]:

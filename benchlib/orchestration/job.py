@@ -12,7 +12,7 @@ from benchlib.errors import BadInput, BenchError
 from benchlib.interpreters import find_neuron_interpreter
 from benchlib.neuron_failures import Remedy, classify
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
-from benchlib.orchestration.launcher import Measured, Request, StepFailed, run_step
+from benchlib.orchestration.launcher import Measured, Request, StepFailed, StepInterrupted, run_step
 from benchlib.orchestration.names import DEVICE_QUEUE
 from benchlib.orchestration.progress_file import tell
 from benchlib.orchestration.shelf import open_shelf
@@ -25,7 +25,10 @@ from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, Sw
 from benchlib.store.errors import RecordRejected
 
 STEP_TIMEOUT_S = 3600.0
-"""For one compilation or one measurement; the largest of either took minutes."""
+"""For one compilation or one measurement, beyond the time that it was asked to measure for."""
+
+MOST_CORES = 24
+"""Of any inf2 instance."""
 
 DEVICE_TIMEOUT_S = 3600.0
 """For the wait until the device is free."""
@@ -71,6 +74,10 @@ class Job:
             done = self.try_out(request)
             assert not isinstance(done, InterleavedResult)
             result = self._judged(done) if isinstance(done, Measurement) else done
+        except StepInterrupted as stopped:
+            # Not stored as a failure: that would take the place of what the step had finished.
+            self.tell("failed", str(stopped))
+            raise
         except BenchError as error:
             failed = StepFailed(self._failure(error))
             self._keep(failure=failed.failure)
@@ -110,7 +117,7 @@ class Job:
             return run_step(
                 python,
                 request,
-                timeout_s=STEP_TIMEOUT_S,
+                timeout_s=STEP_TIMEOUT_S + asked_s(request),
                 on_progress=self._pass_on_running,
                 keep_open=[lock],
                 on_partial=self._keep_all,
@@ -158,6 +165,21 @@ class Job:
 
     def _pass_on(self, progress: Progress) -> None:
         tell_sweep(self.sweep, progress.model_copy(update={"batch_size": self.batch_size}))
+
+
+def asked_s(request: Request) -> float:
+    """The seconds that a request itself asks to measure for."""
+    match request:
+        case InterleavedRequest(requests=parts):
+            return sum(asked_s(part) for part in parts)
+        case MeasureRequest(scenario=scenario, load=load):
+            rate = load.target_batches_per_s
+            if rate and load.stop == "rounds":
+                workers = MOST_CORES if load.workers == "auto" else load.workers
+                return load.rounds * load.batches_per_worker * workers / rate
+            return load.duration_s if load.stop != "rounds" or scenario == "server" else 0.0
+        case _:
+            return 0.0
 
 
 def interpreter_of(spec: SweepSpec, settings: Settings) -> Path:

@@ -7,7 +7,6 @@ owns an accelerator core until it ends, a fork of a live runtime is broken, and 
 from __future__ import annotations
 
 import collections
-import contextlib
 import logging
 import os
 import re
@@ -36,6 +35,7 @@ Request = CompileRequest | MeasureRequest | InterleavedRequest
 Measured = Measurement | InterleavedResult
 
 TAIL_LINES = 40
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _LONGEST_LINE_BYTES = 64 * 1024
 _LOOK_FOR_THE_END_S = 0.2
 _DRAIN_S = 1.0
@@ -55,6 +55,10 @@ class StepFailed(BenchError):
     def __init__(self, failure: Failure) -> None:
         self.failure = failure
         super().__init__(failure.message)
+
+
+class StepInterrupted(StepFailed):
+    """The step was stopped from outside; what it had finished has been handed over."""
 
 
 @overload
@@ -123,11 +127,15 @@ def run_step(
         step = _Step(request, Path(directory), on_progress)
         try:
             code = _run(step, python, timeout_s=timeout_s, grace_s=grace_s, keep_open=keep_open)
-        except StepFailed:
+        except StepFailed as failed:
+            if step.hand_over_partial(on_partial):
+                raise StepInterrupted(failed.failure) from failed
             raise
         except BaseException:
             step.hand_over_partial(on_partial)
             raise
+        if code in _STOPPED and step.hand_over_partial(on_partial):
+            raise StepInterrupted(step.failure("error", "was stopped; its finished rounds are kept"))
         return step.result() if code == 0 else step.fail_by_exit(code)
 
 
@@ -276,12 +284,16 @@ class _Step:
         result: CompileResult | Measurement = kind.model_validate_json(content)
         return result
 
-    def hand_over_partial(self, on_partial: Callable[[Measured], object]) -> None:
-        """Pass on the finished rounds of a measurement that was stopped, if there are any."""
-        with contextlib.suppress(OSError, ValidationError):
+    def hand_over_partial(self, on_partial: Callable[[Measured], object]) -> bool:
+        """Pass on the finished rounds of a measurement that was stopped; false: there are none."""
+        try:
             result = self._read()
-            if not isinstance(result, CompileResult):
-                on_partial(result)
+        except (OSError, ValidationError):
+            return False
+        if isinstance(result, CompileResult):
+            return False
+        on_partial(result)
+        return True
 
     def fail_by_exit(self, code: int) -> NoReturn:
         """Raise the child's own explanation, or the best that can be said from its exit status."""
@@ -298,13 +310,15 @@ class _Step:
 
     def fail(self, kind: FailureKind, what: str) -> NoReturn:
         """Raise `StepFailed` with one sentence and the last lines of output."""
-        raise StepFailed(
-            Failure(
-                stage=self.stage,
-                kind=kind,
-                message=f"{self.stage} of {_named(_sizes(self._request))} {what}",
-                log_tail=tuple(self._tail),
-            )
+        raise StepFailed(self.failure(kind, what))
+
+    def failure(self, kind: FailureKind, what: str) -> Failure:
+        """One sentence and the last lines of output."""
+        return Failure(
+            stage=self.stage,
+            kind=kind,
+            message=f"{self.stage} of {_named(_sizes(self._request))} {what}",
+            log_tail=tuple(self._tail),
         )
 
 

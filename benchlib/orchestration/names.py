@@ -10,4 +10,6 @@ MEASURE_TASK = "per_batch_size.measure"
 DEVICE_QUEUE = "inf2"
 DEVICE_POOL = "inf2_host"
 DEVICE_POOL_SLOTS = 4
-"""Compiles run that many abreast; a measurement takes them all."""
+"""A measurement takes them all."""
+COMPILE_SLOTS = 2
+"""Two compiles abreast: each claims a core and gigabytes, and an inf2.xlarge has two cores and 16 GiB."""

@@ -15,6 +15,7 @@ from typing import Any
 from benchlib.analysis.comparison import Comparison
 from benchlib.errors import BenchError
 from benchlib.orchestration.job import Job, tell_sweep
+from benchlib.orchestration.launcher import StepInterrupted
 from benchlib.orchestration.shelf import Figures, open_shelf
 from benchlib.orchestration.sweep_params import sweep_spec
 from benchlib.progress import Progress
@@ -128,8 +129,12 @@ def _measure_in_turns(job: Job, program: ArtifactRef) -> Measurement | None:
     """
     programs = {job.batch_size: program, **_other_programs(job)}
     requests = tuple(_measure_request(job, size, programs[size]) for size in sorted(programs))
+    if len(requests) == 1:
+        return None
     try:
         measured = job.run_in_turns(InterleavedRequest(requests=requests))
+    except StepInterrupted:
+        raise
     except BenchError as error:
         log.warning("measuring in turns did not work, so that each batch size is measured alone: %s", error)
         return None
@@ -137,9 +142,11 @@ def _measure_in_turns(job: Job, program: ArtifactRef) -> Measurement | None:
 
 
 def _other_programs(job: Job) -> dict[int, ArtifactRef]:
-    """Those that can be had; a batch size that does not compile has a task of its own to say so."""
+    """Those that can be had and are not measured yet; one that does not compile has a task to say so."""
     found = {}
-    for size in job.sweep.spec.batch_sizes:
+    with open_shelf(job.settings) as shelf:
+        missing = [size for size in job.sweep.spec.batch_sizes if not shelf.figures(job.sweep, size)]
+    for size in missing:
         if size == job.batch_size:
             continue
         other = replace(job, stage="compile", batch_size=size)

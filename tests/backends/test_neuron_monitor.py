@@ -273,3 +273,10 @@ def test_the_monitor_can_be_switched_off(
     assert watch.monitored is None
     assert [check.name for check in watch.checks] == ["device_memory_errors", "device_execution_errors"]
     assert not (tmp_path / "neuron-monitor.jsonl").exists()
+
+
+def test_a_record_of_an_unknown_form_costs_no_measurement(tmp_path: Path) -> None:
+    odd = {"system_data": {"neuron_hw_counters": {"neuron_devices": [{"mem_ecc_uncorrected": None}]}}}
+    sampler = monitor.Sampler(tmp_path / "neuron-monitor", tmp_path)
+    sampler._records.write_text(json.dumps(odd) + "\n" + json.dumps({"neuron_hardware_info": {}}) + "\n")
+    assert len(sampler.samples()) == 1

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from benchlib.orchestration.airflow_environment import common_environment
-from benchlib.orchestration.names import DAG_ID, DEVICE_POOL_SLOTS
+from benchlib.orchestration.names import COMPILE_SLOTS, DAG_ID, DEVICE_POOL_SLOTS
 from benchlib.orchestration.sweep_params import PARAMETERS, sweep_spec
 from benchlib.records import sweep_id_of
 from benchlib.settings import Settings
@@ -127,7 +127,7 @@ def test_device_tasks_go_to_the_device_and_a_measurement_takes_all_of_it(facts: 
     where = {name: (task["queue"], task["pool"], task["pool_slots"]) for name, task in tasks.items()}
     assert where == {
         "plan": ("default", "default_pool", 1),
-        "per_batch_size.compile": ("inf2", "inf2_host", 1),
+        "per_batch_size.compile": ("inf2", "inf2_host", COMPILE_SLOTS),
         "per_batch_size.measure": ("inf2", "inf2_host", DEVICE_POOL_SLOTS),
         "report": ("default", "default_pool", 1),
         "some_batch_size_failed": ("default", "default_pool", 1),

@@ -68,6 +68,22 @@ if stage == "compile" and size == 4:
 
 
 @pytest.mark.usefixtures("settings")
+def test_what_has_been_measured_is_not_measured_again(
+    make_python: MakePython, monkeypatch: pytest.MonkeyPatch, engine: Engine, log: Path
+) -> None:
+    late = f"""
+if stage == "compile" and size == 4 and not os.path.exists({str(log) + "-later"!r}):
+    sys.exit(1)
+"""
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(noting(log, late + OBEDIENT))))
+    measure_batch_size(in_turns(), 1, PROGRAM, attempt=1)
+    log.with_name(log.name + "-later").touch()
+    measure_batch_size(in_turns(), 4, PROGRAM, attempt=1)
+    assert log.read_text().splitlines()[-2:] == ["measure-in-turns 1 2", "measure 4"]
+    assert [row[0] for row in rows(engine, STORED)] == [1, 2, 4]
+
+
+@pytest.mark.usefixtures("settings")
 def test_where_not_all_fit_each_size_is_measured_alone(
     make_python: MakePython, monkeypatch: pytest.MonkeyPatch, engine: Engine, log: Path
 ) -> None:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from benchlib.neuron_failures import classify
-from benchlib.orchestration.launcher import StepFailed, child_environment, run_step
+from benchlib.orchestration.launcher import StepFailed, StepInterrupted, child_environment, run_step
 from benchlib.progress import Progress
 from benchlib.results import Failure, Measurement
 from benchlib.spec import CompileRequest, MeasureRequest
@@ -261,6 +261,38 @@ def test_an_interrupted_measurement_hands_over_its_finished_rounds(
     kept: list[Measurement] = []
     with interrupted_by_pid_file(tmp_path / "self"), pytest.raises(Interrupted):
         run_step(python, measure_4, timeout_s=60, on_partial=kept.append)
+    assert [measured.batches for measured in kept] == [7]
+
+
+@pytest.mark.parametrize("status", [130, 143])
+def test_a_measurement_stopped_by_a_signal_of_its_own_hands_over_its_rounds_too(
+    make_python: MakePython, measure_4: MeasureRequest, status: int
+) -> None:
+    python = make_python(f"""
+        leave(dict(MEASURED, batches=7, inferences=28))
+        sys.exit({status})
+    """)
+    kept: list[Measurement] = []
+    with pytest.raises(StepInterrupted, match="was stopped; its finished rounds are kept"):
+        run_step(python, measure_4, timeout_s=30, on_partial=lambda part: kept.append(part))
+    assert [measured.batches for measured in kept] == [7]
+
+
+def test_a_measurement_that_takes_too_long_hands_over_its_rounds_too(
+    make_python: MakePython, measure_4: MeasureRequest
+) -> None:
+    python = make_python("""
+        def finish(number, frame):
+            leave(dict(MEASURED, batches=7, inferences=28))
+            sys.exit(143)
+        signal.signal(signal.SIGTERM, finish)
+        print("ready", flush=True)
+        while True:
+            time.sleep(600)
+    """)
+    kept: list[Measurement] = []
+    with pytest.raises(StepInterrupted, match="did not end within 2 s"):
+        run_step(python, measure_4, timeout_s=2, on_partial=lambda part: kept.append(part))
     assert [measured.batches for measured in kept] == [7]
 
 

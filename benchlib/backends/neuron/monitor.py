@@ -8,6 +8,7 @@ while something is measured, and the file is read afterwards.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import statistics
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 CONFIG: Mapping[str, Any] = {
     "period": "1s",
@@ -281,6 +284,11 @@ class Sampler:
     def _read(self) -> Iterator[Sample]:
         with self._records.open(errors="replace") as lines:
             for line in lines:
-                sample = parse(line)
+                try:
+                    sample = parse(line)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    # One record of a form that no documentation tells must not cost a measurement.
+                    log.warning("a record of neuron-monitor was left out: %r", error)
+                    continue
                 if sample is not None:
                     yield sample
