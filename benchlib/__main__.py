@@ -14,9 +14,8 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
@@ -31,6 +30,11 @@ from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, Mo
 log = logging.getLogger("benchlib")
 
 Request = CompileRequest | MeasureRequest | InterleavedRequest
+
+
+class NoRoom(BenchError):
+    """A result is there, but no disk to leave it on."""
+
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
@@ -84,7 +88,8 @@ def _attempt(job: _Job, request: Request, result: Path, told_to_stop: StopReques
             return EXIT_FAILED
         log.exception("%s failed", job.stage)
         _say(sentence)
-        _write(result, Failure(stage=job.stage, kind="error", message=sentence))
+        with suppress(NoRoom):  # then the last line has to do
+            _write(result, Failure(stage=job.stage, kind="error", message=sentence))
         return EXIT_FAILED
     return 0
 
@@ -168,10 +173,22 @@ def _check_result_path(path: Path) -> None:
 
 
 def _write(path: Path, result: BaseModel) -> None:
-    """Write so that a reader sees the whole file or none."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        file.write(result.model_dump_json(indent=1))
-    Path(file.name).replace(path)
+    """Write so that a reader sees the whole file or none.
+
+    Raises:
+        NoRoom: the disk does not take it; the result is in the output.
+    """
+    part = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        part.write_text(result.model_dump_json(indent=1))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        log.error("the result that found no room: %s", result.model_dump_json())  # noqa: TRY400 - no traceback
+        raise NoRoom(
+            f"the result could not be written to {path}: {error.strerror}; make room there, or set TMPDIR to "
+            "another disk, then run it again; the output has the result"
+        ) from error
 
 
 def _sentence(error: Exception) -> str:

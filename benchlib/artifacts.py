@@ -11,9 +11,11 @@ compile the same program at the same time never touch each other's files::
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +39,14 @@ the compiler: then no older program is found."""
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
+
+_WITHOUT_FOLDERS: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az"})
+"""Object stores. A folder made there would be a bucket, perhaps out of a slip of the pen."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_SECRETS = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s\"']+")
+"""User and password of a URL, and its query, where signatures stand."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -97,48 +107,81 @@ def artifact_key(ingredients: Ingredients) -> str:
 
 
 class ArtifactStore:
-    """The compiled programs at an fsspec URL, such as ``file:///srv/artifacts`` or ``s3://bucket/path``."""
+    """The compiled programs at an fsspec URL, such as ``file:///srv/artifacts`` or ``s3://bucket/path``.
+
+    What the file system needs beside the URL, such as credentials, it takes from its own variables.
+
+    Raises:
+        BadInput: no file system knows this URL, or the package for it is not installed.
+        BenchError: it cannot be reached.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._shown = _SECRETS.sub("...", url)
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
+            # Other hosts write there too: a listing from memory would not have their programs.
+            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise BadInput("artifact_url", url, f"a URL that fsspec can open ({error})") from error
+            raise BadInput("artifact_url", self._shown, f"a URL that fsspec can open ({error})") from error
+        except Exception as error:  # some connect at once
+            raise self._unusable("cannot be opened", error) from error
+
+    @property
+    def shown(self) -> str:
+        """The URL without passwords."""
+        return self._shown
 
     def probe(self) -> None:
         """Write and remove a small file.
 
         Raises:
-            BadInput: the store cannot be written.
+            BadInput: the place is not there, or nothing may be written there.
+            BenchError: it cannot be reached, or is full.
         """
         path = f"{self._root}/.probe-{uuid.uuid4().hex}"
         try:
-            self._fs.makedirs(self._root, exist_ok=True)
+            self._make_folder(self._root)
             self._fs.pipe_file(path, b"probe")
             self._fs.rm_file(path)
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
+            allowed = f"a URL that can be written ({_reason(error)})"
+            raise BadInput("artifact_url", self._shown, allowed) from error
         except Exception as error:  # every file system has its own exceptions for its own refusals
-            raise BadInput("artifact_url", self._url, f"a URL that can be written ({error})") from error
+            with suppress(Exception):
+                self._fs.rm_file(path)
+            raise self._unusable("cannot be written", error) from error
 
     def find(self, key: str) -> Manifest | None:
-        """The manifest of a complete program with this key; its files' content is not looked at."""
+        """The manifest of a complete program with this key; its files' content is not looked at.
+
+        Raises:
+            BenchError: the store cannot be read.
+        """
         return next((upload.manifest for upload in self._uploads(key)), None)
 
     def put(self, program: Path, reference: Path, manifest: Manifest) -> None:
-        """Store a program. It exists from the moment at which its manifest is in place."""
-        key_folder = f"{self._root}/{manifest.artifact.key}"
-        folder = f"{key_folder}/{uuid.uuid4().hex[:12]}"
-        self._fs.makedirs(folder, exist_ok=True)
-        self._fs.put_file(str(program), f"{folder}/{manifest.artifact.filename}")
-        self._fs.put_file(str(reference), f"{folder}/{REFERENCE}")
-        self._fs.pipe_file(f"{folder}/{MANIFEST}.part", manifest.model_dump_json(indent=1).encode())
-        self._fs.mv(f"{folder}/{MANIFEST}.part", f"{folder}/{MANIFEST}")
+        """Store a program. It exists from the moment at which its manifest is in place.
+
+        Raises:
+            BenchError: the store does not take it, for instance because it is full.
+        """
+        folder = f"{self._root}/{manifest.artifact.key}/{uuid.uuid4().hex[:12]}"
+        try:
+            self._make_folder(folder)
+            self._fs.put_file(str(program), f"{folder}/{manifest.artifact.filename}")
+            self._fs.put_file(str(reference), f"{folder}/{REFERENCE}")
+            self._fs.pipe_file(f"{folder}/{MANIFEST}.part", manifest.model_dump_json(indent=1).encode())
+            self._fs.mv(f"{folder}/{MANIFEST}.part", f"{folder}/{MANIFEST}")
+        except Exception as error:
+            with suppress(Exception):  # nobody would find it, but it takes room
+                self._fs.rm(folder, recursive=True)
+            raise self._unusable(f"did not take {manifest.artifact.filename}", error) from error
 
     def fetch(self, ref: ArtifactRef, into: Path) -> Bundle:
         """Bring a program's files to this host: used in place from a local store, else copied to ``into``.
 
         Raises:
-            BenchError: the store does not have it.
+            BenchError: the store does not have it or cannot be read, or it does not fit into ``into``.
             ArtifactCorrupt: a file is gone or differs from what was stored.
         """
         upload = self._upload_of(ref)
@@ -150,24 +193,55 @@ class ArtifactStore:
         """Remove a program, its manifest first. Whoever comes second finds nothing left to do."""
         for upload in self._uploads(ref.key):
             if upload.manifest.artifact == ref:
-                with suppress(FileNotFoundError):
+                try:
                     self._fs.rm_file(f"{upload.folder}/{MANIFEST}")
                     self._fs.rm(upload.folder, recursive=True)
+                except FileNotFoundError:
+                    continue
+                except Exception as error:
+                    raise self._unusable(f"did not let {ref.filename} be removed", error) from error
+
+    def _make_folder(self, folder: str) -> None:
+        protocol = self._fs.protocol
+        if _WITHOUT_FOLDERS.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+            self._fs.makedirs(folder, exist_ok=True)
+
+    def _unusable(self, what: str, error: Exception) -> BenchError:
+        no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+        mend = "make room there" if no_room else "see that this host can reach it and may use it"
+        return BenchError(
+            f"the artifact store {self._shown} {what}: {_reason(error)}; {mend}, or set BENCH_ARTIFACT_URL "
+            "to another place, then run it again"
+        )
 
     def _uploads(self, key: str) -> Iterator[_Upload]:
-        for path in sorted(self._fs.glob(f"{self._root}/{key}/*/{MANIFEST}")):
+        try:
+            paths = sorted(self._fs.glob(f"{self._root}/{key}/*/{MANIFEST}"))
+            contents = {path: self._content(path) for path in paths}
+        except Exception as error:
+            raise self._unusable("cannot be read", error) from error
+        for path, content in contents.items():
             try:
-                manifest = Manifest.model_validate_json(self._fs.cat_file(path))
-            except (ValidationError, FileNotFoundError):
+                manifest = Manifest.model_validate_json(content)
+            except ValidationError:
                 log.warning("unreadable manifest ignored: %s", path)
                 continue
             yield _Upload(path.rpartition("/")[0], manifest)
+
+    def _content(self, path: str) -> bytes:
+        try:
+            content: bytes = self._fs.cat_file(path)
+        except FileNotFoundError:
+            return b""  # removed since it was listed
+        return content
 
     def _upload_of(self, ref: ArtifactRef) -> _Upload:
         for upload in self._uploads(ref.key):
             if upload.manifest.artifact == ref:
                 return upload
-        raise BenchError(f"the artifact store {self._url} has no program {ref.filename} ({ref.sha256[:12]})")
+        raise BenchError(
+            f"the artifact store {self._shown} has no program {ref.filename} ({ref.sha256[:12]})"
+        )
 
     def _localise(self, upload: _Upload, name: str, sha256: str, into: Path) -> Path:
         stored = f"{upload.folder}/{name}"
@@ -179,9 +253,17 @@ class ArtifactStore:
             found = file_sha256(path)
         except FileNotFoundError as error:
             raise ArtifactCorrupt(f"{name} is missing from the artifact store: {stored}") from error
+        except Exception as error:
+            raise self._unusable(f"did not bring {name} to {path.parent}", error) from error
         if found != sha256:
             raise ArtifactCorrupt(
                 f"{name} in the artifact store is not what was stored: its SHA-256 is {found[:12]}..., "
                 f"{sha256[:12]}... was expected ({stored})"
             )
         return path
+
+
+def _reason(error: Exception) -> str:
+    """What a file system says, in one line and without secrets."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return _SECRETS.sub("...", " ".join(said.split()))

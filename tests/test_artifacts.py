@@ -115,7 +115,7 @@ def test_without_a_whole_manifest_there_is_no_program(tmp_path: Path, content: b
 
 def test_an_upload_that_breaks_off_leaves_nothing_to_find(store: ArtifactStore, tmp_path: Path) -> None:
     program, _, manifest = make_files(tmp_path / "work")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BenchError, match=f"did not take {FILENAME}: "):
         store.put(program, tmp_path / "no reference", manifest)
     assert store.find(manifest.artifact.key) is None
 

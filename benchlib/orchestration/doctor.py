@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +19,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-import fsspec
 import psutil
 from sqlalchemy import text
 
+from benchlib.artifacts import ArtifactStore
 from benchlib.errors import BenchError
 from benchlib.interpreters import find_neuron_interpreter
 from benchlib.orchestration.names import DEVICE_POOL, DEVICE_POOL_SLOTS
@@ -203,21 +202,14 @@ def _memory(_: Settings, __: Environ) -> Iterator[Finding]:
 
 
 def _artifacts(settings: Settings, _: Environ) -> Iterator[Finding]:
-    url = f"{settings.artifact_url.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
     try:
-        filesystem, path = fsspec.url_to_fs(url)
-        if settings.artifact_url.startswith("file://"):
-            filesystem.makedirs(filesystem._parent(path), exist_ok=True)
-        filesystem.pipe_file(path, b"readable")
-        same = filesystem.cat_file(path) == b"readable"
-        filesystem.rm_file(path)
-    except Exception as error:
-        found = f"{settings.artifact_url}: {error}"
+        store = ArtifactStore(settings.artifact_url)
+        store.probe()
+    except BenchError as error:
         remedy = "set BENCH_ARTIFACT_URL to a place that this user may write to"
-        yield Finding("artifact store", "error", found, "compiled programs are kept there", remedy)
+        yield Finding("artifact store", "error", str(error), "compiled programs are kept there", remedy)
         return
-    status: Literal["ok", "error"] = "ok" if same else "error"
-    yield Finding("artifact store", status, settings.artifact_url)
+    yield Finding("artifact store", "ok", store.shown)
 
 
 def _spool(settings: Settings, _: Environ) -> Iterator[Finding]:

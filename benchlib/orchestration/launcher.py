@@ -246,10 +246,17 @@ class _Step:
         self.command = "measure-in-turns" if isinstance(request, InterleavedRequest) else self.stage
         self.request_file = directory / "request.json"
         self.result_file = directory / "result.json"
-        self.request_file.write_text(request.model_dump_json())
         self._request = request
         self._on_progress = on_progress
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
+        try:
+            self.request_file.write_text(request.model_dump_json())
+        except OSError as error:
+            self.fail(
+                "error",
+                f"did not begin: its request could not be written to {directory}: {error.strerror}; make "
+                "room there, or set TMPDIR to another disk",
+            )
 
     def take(self, line: str) -> None:
         """One line of output: a step forward, or text for the log at the level that it names."""

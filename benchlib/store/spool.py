@@ -3,12 +3,16 @@
 One file per record: a line with the checksum, then the record as JSON. A file appears whole or not at all and
 goes when the database has committed it. Several processes may write and replay at once: at worst a record is
 brought in twice, which changes nothing.
+
+Where the disk is full the database is enough; where that is away too, the record goes to the log, from which
+`Spool.rescue` brings it back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import tempfile
@@ -29,7 +33,14 @@ log = logging.getLogger(__name__)
 HEADER = b"bench-spool 1 sha256 "
 """Begins every file; its number is the version of this format."""
 
+LOGGED = "BENCH-RECORD "
+"""Begins a line of the log that holds a record which is nowhere else."""
+
 RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+class NotSpooled(BenchError):
+    """The spool's disk does not take a record."""
 
 
 class Damaged(BenchError):
@@ -75,7 +86,7 @@ class Spool:
         """Put the record on disk and return its file; a record of the same attempt is replaced.
 
         Raises:
-            BenchError: the directory does not take it, for instance because the disk is full.
+            NotSpooled: the directory does not take it, for instance because the disk is full.
         """
         name = _name_of(record)
         content = record.model_dump_json().encode()
@@ -83,10 +94,7 @@ class Spool:
         try:
             path = self._publish(name, HEADER + digest + b"\n" + content + b"\n")
         except OSError as error:
-            raise BenchError(
-                f"the result could not be kept in {self.directory}: {error.strerror}; "
-                "make room or permit writing there, then run it again"
-            ) from error
+            raise NotSpooled(f"the result could not be kept in {self.directory}: {error.strerror}") from error
         _, _, identity = name.partition("-")
         for older in self.pending():
             if older.name < name and older.name.endswith(f"-{identity}"):
@@ -134,13 +142,26 @@ class Spool:
 
     def set_aside(self, path: Path, reason: str) -> Poisoned:
         """Move a file to where no replay looks, with the reason beside it."""
-        self.poisoned_directory.mkdir(exist_ok=True)
         target = self.poisoned_directory / path.name
-        target.with_suffix(".reason").write_text(f"{reason}\n")
-        with contextlib.suppress(FileNotFoundError):
+        # Another replay was faster, or the disk is full: then the log has the reason.
+        with contextlib.suppress(OSError):
+            self.poisoned_directory.mkdir(exist_ok=True)
             path.replace(target)
+            target.with_suffix(".reason").write_text(f"{reason}\n")
         log.error("set aside %s: %s", target, reason)
         return Poisoned(target, reason)
+
+    def rescue(self, log_text: str) -> int:
+        """Take in the records that had no other place than a task's log; returns how many.
+
+        Raises:
+            NotSpooled: the directory still does not take them.
+            ValidationError: a line was cut.
+        """
+        records = [_logged_record(line) for line in log_text.splitlines() if LOGGED in line]
+        for record in records:
+            self.write(record)
+        return len(records)
 
     def _publish(self, name: str, content: bytes) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -166,9 +187,13 @@ def store_record(record: Record, spool: Spool, repository: Repository | None) ->
 
     Raises:
         RecordRejected: the record breaks a rule of the tables; it has been set aside.
-        BenchError: the spool does not take it.
+        BenchError: neither spool nor database takes it; the record is in the log.
     """
-    path = spool.write(record)
+    try:
+        path = spool.write(record)
+    except NotSpooled as error:
+        _store_without_spool(record, repository, error)
+        return True
     if repository is None:
         return False
     try:
@@ -181,6 +206,36 @@ def store_record(record: Record, spool: Spool, repository: Repository | None) ->
         raise
     path.unlink(missing_ok=True)
     return True
+
+
+def _store_without_spool(record: Record, repository: Repository | None, unkept: NotSpooled) -> None:
+    refusal = _refusal(record, repository)
+    advice = "make room there or permit writing"
+    if refusal is None:
+        log.warning("%s; the database has it; %s", unkept, advice)
+        return
+    log.error("%s%s", LOGGED, record.model_dump_json())
+    kind = RecordRejected if isinstance(refusal, RecordRejected) else NotSpooled
+    raise kind(
+        f"{unkept}, and {refusal}; {advice}; the result is in this log, in the line that begins with "
+        f"{LOGGED.strip()}: docs/operations.md says how to bring it in"
+    )
+
+
+def _refusal(record: Record, repository: Repository | None) -> DatabaseUnreachable | RecordRejected | None:
+    if repository is None:
+        return DatabaseUnreachable("no database is named")
+    try:
+        repository.record(record)
+    except (DatabaseUnreachable, RecordRejected) as error:
+        return error
+    return None
+
+
+def _logged_record(line: str) -> Record:
+    """The record in one line of a log, as text or, as Airflow keeps it, as JSON with an ``event``."""
+    text: str = json.loads(line)["event"] if line.startswith("{") else line
+    return RECORD.validate_json(text.partition(LOGGED)[2])
 
 
 def _name_of(record: Record) -> str:

@@ -29,12 +29,20 @@ def finished(running: Fleet, since: float) -> Counter[tuple[str, int]]:
     return Counter((step.stage, step.size) for step in running.steps(since) if step.what == "ended")
 
 
+def states(running: Fleet, run_id: str, task_id: str) -> list[str | None]:
+    """Where the mapped tasks of this name stand."""
+    return [task.state for task in running.tasks(run_id) if task.task_id == task_id]
+
+
 @pytest.mark.parametrize("stage", ["compile", "measure"])
 def test_a_worker_that_is_killed_is_noticed_and_its_step_is_done_again(running: Fleet, stage: str) -> None:
     since = time.monotonic()
     hold = running.order("hold", stage, 2)
     run_id = running.trigger([1, 2, 3])
     struck = running.began(stage, 2, since)
+    if stage == "compile":
+        # A compile whose end the scheduler has not heard of is rightly begun again.
+        wait_until(lambda: states(running, run_id, "per_batch_size.compile").count("success") == 2, 60)
     running.kill("host-a")
     killed_at = time.monotonic()
     wait_until(lambda: not running.leftovers())

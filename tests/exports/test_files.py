@@ -32,7 +32,7 @@ from tests.store import samples
 
 TABLES = ("sweep", "environment", "series", "measurement", "round")
 SEARCH = samples.asked_of_server(
-    worker_mode="native", warmup="fixed", stop="precision", duration_s=30.0, relative_half_width=0.01
+    worker_mode="native", warmup="fixed", stop="duration", duration_s=30.0, relative_half_width=0.01
 )
 SEARCH = SEARCH.model_copy(
     update={

@@ -93,7 +93,7 @@ def with_a_waiting_result(settings: Settings) -> Settings:
         (without_python, "interpreter", "error", "does not run", "BENCH_DATA_PYTHON"),
         (old_transformers, "packages", "error", "transformers 4.40.1", "pip install 'transformers>=4.52,<5'"),
         (without_torch, "packages", "error", "without torch", "pip install torch"),
-        (storing_in("file:///proc/nowhere"), "artifact store", "error", "/proc/nowhere", "ARTIFACT_URL"),
+        (storing_in("file:///proc/none"), "artifact store", "error", "/proc/none", "BENCH_ARTIFACT_URL"),
         (storing_in("what://is-this"), "artifact store", "error", "what", "BENCH_ARTIFACT_URL"),
         (with_a_waiting_result, "spool", "warning", "1 results wait", "bench db replay"),
         (
