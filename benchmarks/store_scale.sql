@@ -34,7 +34,7 @@ SELECT
     'inf2_batch_sweep' AS dag_id,
     'nightly-' || night.number || '/' || fleet.number AS run_id,
     'dag' AS origin,
-    timestamptz '2016-01-01 01:00+00' + night.number * interval '1 day' + fleet.number * interval '3 minutes'
+    timestamptz '2026-01-01 01:00+00' + (night.number - :nights) * interval '1 day' + fleet.number * interval '3 minutes'
         AS created_at,
     'SDK 2.' || 18 + night.number / 60 || '.0' AS label,
     'model-' || fleet.number / 4 AS model,
@@ -67,7 +67,7 @@ SELECT
     size.number AS batch_size,
     1 AS attempt,
     'ok' AS status,
-    timestamptz '2016-01-01 01:02+00' + night.number * interval '1 day' + fleet.number * interval '3 minutes'
+    timestamptz '2026-01-01 01:02+00' + (night.number - :nights) * interval '1 day' + fleet.number * interval '3 minutes'
         AS recorded_at,
     md5('environment' || fleet.number % 4 || '/' || night.number / 60)::uuid AS environment_id,
     'neuron' AS backend,
@@ -121,8 +121,8 @@ SELECT
     'offline' AS scenario,
     attempt,
     status,
-    timestamptz '2016-01-01 01:03+00' + night * interval '1 day' + fleet * interval '3 minutes' AS recorded_at,
-    timestamptz '2016-01-01 01:02+00' + night * interval '1 day' + fleet * interval '3 minutes' AS started_at,
+    timestamptz '2026-01-01 01:03+00' + (night - :nights) * interval '1 day' + fleet * interval '3 minutes' AS recorded_at,
+    timestamptz '2026-01-01 01:02+00' + (night - :nights) * interval '1 day' + fleet * interval '3 minutes' AS started_at,
     md5('environment' || fleet % 4 || '/' || night / 60)::uuid AS environment_id,
     'model_batch_size_' || batch_size || '.pt' AS filename,
     'neuron' AS backend,
@@ -222,13 +222,13 @@ FROM series
 CROSS JOIN generate_series(1, (:nights - 1) / 60) AS release (number)
 CROSS JOIN LATERAL (
     SELECT valid.* FROM valid_measurement AS valid
-    WHERE valid.series_id = series.series_id AND valid.night >= date '2016-01-01' + release.number * 60
+    WHERE valid.series_id = series.series_id AND valid.night >= date '2026-01-01' - :nights + release.number * 60
     ORDER BY valid.night
     LIMIT 1
 ) AS bad
 CROSS JOIN LATERAL (
     SELECT valid.* FROM valid_measurement AS valid
-    WHERE valid.series_id = series.series_id AND valid.night < date '2016-01-01' + release.number * 60
+    WHERE valid.series_id = series.series_id AND valid.night < date '2026-01-01' - :nights + release.number * 60
     ORDER BY valid.night DESC
     LIMIT 1
 ) AS good

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from benchlib import __version__
-from benchlib.cli import db
+from benchlib.cli import annotate, baseline, change, db, price
 from benchlib.cli.coverage import coverage_command
 from benchlib.cli.demo import demo
 from benchlib.cli.doctor import doctor
@@ -36,7 +36,8 @@ app.command("doctor")(doctor)
 app.command("import")(import_file)
 app.command("export")(export_measurements)
 app.command()(percentiles)
-app.add_typer(db.app, name="db")
+for room in (annotate, baseline, change, price, db):
+    app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 
 def _print_version(asked: bool) -> None:

@@ -16,7 +16,7 @@ WITH failed AS (
 ),
 believed AS (
     SELECT count(*) AS measurements
-    FROM throughput_history
+    FROM valid_measurement
     WHERE origin = 'dag' AND night > :'until'::date - :days AND night <= :'until'
 ),
 doubted AS (

@@ -17,7 +17,8 @@
 WITH recent AS (
     SELECT
         peak.*,
-        row_number() OVER same AS age
+        row_number() OVER same AS age,
+        first_value(sweep_id) OVER same AS newest_sweep_id
     FROM peak
     WHERE model LIKE :'model'
         AND origin = 'dag'
@@ -41,19 +42,14 @@ SELECT
     round(before.throughput::numeric, 1) AS week_before_inf_per_s,
     round((newest.throughput_inf_per_s / before.throughput * 100 - 100)::numeric, 1) AS change_percent
 FROM recent AS newest
-CROSS JOIN LATERAL (
-    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY recent.throughput_inf_per_s) AS throughput
-    FROM recent
-    WHERE ROW(
-        recent.model, recent.model_revision, recent.sequence_length, recent.precision, recent.compiler_args,
-        recent.scenario, recent.replicas, recent.workers, recent.worker_mode, recent.backend,
-        recent.instance_type, recent.hardware
-    ) IS NOT DISTINCT FROM ROW(
-        newest.model, newest.model_revision, newest.sequence_length, newest.precision, newest.compiler_args,
-        newest.scenario, newest.replicas, newest.workers, newest.worker_mode, newest.backend,
-        newest.instance_type, newest.hardware
-    )
-        AND recent.night BETWEEN newest.night - 7 AND newest.night - 1
-) AS before
+LEFT JOIN (
+    SELECT
+        earlier.newest_sweep_id,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY earlier.throughput_inf_per_s) AS throughput
+    FROM recent AS earlier
+    INNER JOIN recent AS newest ON newest.age = 1 AND newest.sweep_id = earlier.newest_sweep_id
+    WHERE earlier.night BETWEEN newest.night - 7 AND newest.night - 1
+    GROUP BY earlier.newest_sweep_id
+) AS before ON before.newest_sweep_id = newest.sweep_id
 WHERE newest.age = 1 AND newest.night > :'until'::date - :days
 ORDER BY newest.model, newest.instance_type, newest.replicas;
