@@ -1,0 +1,224 @@
+"""`bench change`, `baseline`, `annotate` and `price` as they are typed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from benchlib.settings import PROJECT_ROOT
+from benchlib.store import judgement_lists as lists
+from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.judgements import Subject
+from benchlib.store.repository import Repository
+from tests.cli.conftest import Bench
+from tests.store import judgements, samples
+from tests.store.conftest import run_psql
+from tests.store.test_prices import TODAY
+from tests.store.test_roles import logged_in
+
+WHO = ("--author", "Ana", "--reason", "The new compiler spills.")
+
+
+@pytest.fixture(autouse=True)
+def change(engine: Engine) -> int:
+    """Two nights of two batch sizes on a CPU, and a change between them."""
+    for day in (0, 1):
+        sweep = samples.sweep(f"night-{day}", created_at=samples.NOON + timedelta(days=day))
+        for size in (1, 2):
+            Repository(engine).record(samples.measurement(size, sweep=sweep))
+    with engine.begin() as connection:
+        night = [samples.sweep(f"night-{day}").sweep_id for day in (0, 1)]
+        return judgements.add_change(connection, *night)
+
+
+def series_of(engine: Engine, batch_size: int) -> str:
+    with engine.connect() as connection:
+        return str(judgements.series_of(connection, samples.sweep("night-0").sweep_id, batch_size))
+
+
+def test_a_change_from_open_to_settled(bench: Bench, change: int) -> None:
+    code, out, err = bench("change", "list")
+    assert (code, err) == (0, "")
+    for part in ("bert-base-uncased", "-3.0% worse", "-3.5% to -2.5%", "2026-03-01 -> 2026-03-02", "cpu *"):
+        assert part in out
+    assert "not inf2 results" in out
+    assert bench("change", "ack", str(change), *WHO) == (0, f"change {change}: open -> acknowledged\n", "")
+    assert "acknowledged" in bench("change", "list")[1]
+    assert bench("change", "fix", str(change), *WHO)[1] == f"change {change}: acknowledged -> fixed\n"
+    assert bench("change", "list")[1] == "No change is open.\n"
+    assert "fixed" in bench("change", "list", "--all")[1]
+
+
+def test_a_changes_history_is_shown(bench: Bench, engine: Engine, change: int) -> None:
+    bench("change", "ack", str(change), *WHO)
+    bench("annotate", "change", str(change), "Asked upstream.", "--author", "Ben")
+    _, out, _ = bench("change", "show", str(change))
+    assert f"Series {series_of(engine, 1)[:8]}, throughput_inf_per_s: 1000 until sweep" in out
+    ben, ana = out.splitlines()[-2:]
+    assert ("Ben" in ben, "Asked upstream." in ben) == (True, True)
+    assert ("Ana" in ana, "acknowledged" in ana, "spills" in ana) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"), [("expect", "expected"), ("false-alarm", "false_alarm"), ("reopen", "open")]
+)
+def test_every_verb_has_its_status(bench: Bench, engine: Engine, change: int, verb: str, status: str) -> None:
+    if verb == "reopen":
+        bench("change", "fix", str(change), *WHO)
+    assert bench("change", verb, str(change), *WHO)[0] == 0
+    assert lists.find_change(engine, change).status == status
+
+
+def test_saying_it_again_writes_nothing_and_names_who_said_it(bench: Bench, change: int) -> None:
+    assert "is open already; nothing written" in bench("change", "reopen", str(change), *WHO)[1]
+    bench("change", "ack", str(change), *WHO)
+    _, out, _ = bench("change", "ack", str(change), "--author", "Ben", "--reason", "Me too.")
+    assert out.startswith(f"change {change} is acknowledged already, says Ana (")
+
+
+def test_the_author_is_who_is_logged_in(bench: Bench, engine: Engine, change: int) -> None:
+    bench("change", "ack", str(change), "-r", "I look into it.")
+    assert lists.find_change(engine, change).author == getpass.getuser()
+
+
+def test_changes_as_json_have_all_fields(bench: Bench, change: int) -> None:
+    (line,) = json.loads(bench("change", "list", "--json")[1])
+    assert (line["change_id"], line["relative_low"], line["hardware"]) == (change, -0.035, False)
+    found, *said = json.loads(bench("change", "show", str(change), "--json")[1])
+    assert (found, said) == (line, [])
+
+
+def test_a_sweep_is_pinned_listed_and_unpinned(bench: Bench, engine: Engine) -> None:
+    assert bench("baseline", "pin", "night-0", *WHO) == (0, "2 series pinned, 0 were so already\n", "")
+    only = ("--series", series_of(engine, 2)[:13])
+    pinned = bench("baseline", "pin", "night-0", "--to", "night-1", *only, *WHO)
+    assert pinned[1] == "1 series pinned, 0 were so already\n"
+    _, out, _ = bench("baseline", "list", "--pinned")
+    one, two = [line for line in out.splitlines() if "bert" in line]
+    assert ("2026-03-01 to" in one, "2026-03-01 to 2026-03-02" in two) == (False, True)
+    assert "not inf2 results" in out
+    (line,) = json.loads(bench("baseline", "list", "--json", *only)[1])
+    assert (line["batch_size"], line["sweeps"], line["author"]) == (2, 2, "Ana")
+    assert bench("baseline", "unpin", "night-0", *WHO)[1] == "2 series unpinned\n"
+    assert bench("baseline", "unpin", "night-0", *WHO)[1] == "nothing is pinned there; nothing written\n"
+    assert bench("baseline", "list", "--pinned")[1] == "No series is pinned.\n"
+
+
+def test_remarks_are_noted_once_and_listed(bench: Bench, engine: Engine) -> None:
+    author = ("--author", "Ana")
+    nights = ("annotate", "nights", "2026-03-01", "A loud neighbour.", "--to", "2026-03-02", *author)
+    assert bench("annotate", "sweep", "night-1", "A loud neighbour.", *author)[1] == "1 noted\n"
+    assert bench(*nights)[1] == "1 noted, 1 had it already\n"
+    assert bench("annotate", "series", series_of(engine, 1)[:13], "Noisy.", *author)[1] == "1 noted\n"
+    _, out, _ = bench("annotate", "list")
+    assert out.count("A loud neighbour.") == 2
+    assert f"series {series_of(engine, 1)[:8]}" in out
+    (line,) = json.loads(bench("annotate", "list", "--sweep", "night-1", "--json")[1])
+    assert (line["reason"], line["night"], line["status"]) == ("A loud neighbour.", "2026-03-02", None)
+    assert bench("annotate", "list", "--change", "1")[1] == "Nothing was said.\n"
+
+
+def test_a_list_that_is_cut_says_so(bench: Bench) -> None:
+    bench("baseline", "pin", "night-0", *WHO)
+    assert "No more than 1 lines are shown" in bench("baseline", "list", "--limit", "1")[1]
+    assert "are shown" not in bench("baseline", "list")[1]
+
+
+def test_a_price_is_added_listed_and_never_overwritten_in_passing(bench: Bench) -> None:
+    price = ("price", "add", "inf2.xlarge", "0.9", "--from", "2026-03-01", "--source", "A list.")
+    assert bench(*price) == (0, "stored\n", "")
+    assert bench(*price) == (0, "stored already; nothing written\n", "")
+    other = ("price", "add", "inf2.xlarge", "0.8", "--from", "2026-03-01", "--source", "A better list.")
+    code, out, err = bench(*other)
+    assert (code, out) == (2, "")
+    assert err == (
+        "bench: usd_per_hour: '0.8' is not allowed; "
+        "allowed: 0.9, as stored for that day (A list.), unless it is to be replaced\n"
+    )
+    assert bench(*other, "--replace")[1] == "stored\n"
+    _, out, _ = bench("price", "list", "inf2.xlarge")
+    assert [
+        each for each in ("before 2026-03-01", "A better list.", "A list.") if each in out
+    ] == ["before 2026-03-01", "A better list."]
+    lines = json.loads(bench("price", "list", "inf2.xlarge", "--json")[1])
+    assert [line["valid_before"] for line in lines if line["price_kind"] == "on_demand"] == [str(TODAY), None]
+    assert bench("price", "list", "moon.large")[1] == "No price is stored of moon.large.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("change", "ack", "999999", *WHO), "change: '999999' is not allowed; allowed: the id of a stored"),
+        (("change", "ack", "1", "--author", " ", "--reason", "x"), "author: ' ' is not allowed"),
+        (("change", "ack", "1", "--reason", ""), "reason: '' is not allowed"),
+        (("change", "show", "999999"), "change: 999999 is not allowed"),
+        (("change", "list", "--series", "nosuch"), "series: 'nosuch' is not allowed"),
+        (("baseline", "pin", "nosuch", *WHO), "sweep: 'nosuch' is not allowed"),
+        (("baseline", "pin", "night-1", "--to", "night-0", *WHO), "last sweep: "),
+        (("baseline", "unpin", *WHO), "sweep: None is not allowed; allowed: a sweep, unless a"),
+        (("annotate", "sweep", "night-0", " "), "reason: ' ' is not allowed"),
+        (("annotate", "sweep", "night-0", "\udcff"), "reason: "),
+        (("annotate", "nights", "2020-01-01", "x"), "nights: '2020-01-01 to 2020-01-01' is not allowed"),
+        (("annotate", "change", "999999", "x"), "change: '999999' is not allowed"),
+        (("price", "add", "inf2", "free", "--from", "2026-03-01", "--source", "x"), "usd_per_hour: 'free'"),
+        (("price", "add", "inf2.xlarge", "-1", "--from", "2026-03-01", "--source", "x"), ""),
+        (("price", "add", "inf2.xlarge", "1", "--from", "March", "--source", "x"), ""),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(
+    bench: Bench, engine: Engine, change: int, arguments: tuple[str, ...], complaint: str
+) -> None:
+    code, out, err = bench(*arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    if complaint:
+        assert err.startswith(f"bench: {complaint}")
+        assert err.count("\n") == 1
+    assert lists.list_annotations(engine, Subject()) == ()
+    assert lists.list_baselines(engine) == ()
+    assert len(lists.list_prices(engine)) == 8
+
+
+def test_a_reader_lists_and_is_told_that_it_may_not_write(
+    bench: Bench,
+    postgres: EmbeddedPostgres,
+    engine: Engine,
+    change: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_psql(postgres, engine, "-f", str(PROJECT_ROOT / "sql" / "roles.sql"))
+    with logged_in(engine, "bench_reader") as reader:
+        monkeypatch.setenv("BENCH_DATABASE_URL", reader.url.render_as_string(hide_password=False))
+        assert "-3.0% worse" in bench("change", "list")[1]
+        assert "inf2.48xlarge" in bench("price", "list")[1]
+        code, _, err = bench("change", "ack", str(change), *WHO)
+        assert (code, "Traceback" in err) == (1, False)
+        assert "permission denied" in err
+    assert lists.find_change(engine, change).status == "open"
+
+
+def test_what_was_said_cannot_steer_the_terminal(bench: Bench) -> None:
+    bench("annotate", "sweep", "night-0", "red \x1b[31m alert", "--author", "A\nna")
+    _, out, _ = bench("annotate", "list")
+    assert ("\x1b" in out, "A na" in out) == (False, True)
+
+
+COMMANDS = {
+    "change": ("list", "show", "ack", "fix", "expect", "false-alarm", "reopen"),
+    "baseline": ("list", "pin", "unpin"),
+    "annotate": ("list", "sweep", "series", "change", "nights"),
+    "price": ("list", "add"),
+}
+
+
+@pytest.mark.parametrize(
+    "command", [(room, verb) for room, verbs in COMMANDS.items() for verb in verbs], ids=" ".join
+)
+def test_every_command_explains_itself(bench: Bench, command: tuple[str, str]) -> None:
+    code, out, _ = bench(*command, "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 6
