@@ -2268,6 +2268,18 @@ ALTER TABLE measurement ADD CONSTRAINT ck_measurement_service CHECK (service_sam
 
 ALTER TABLE measurement ADD CONSTRAINT ck_measurement_telemetry CHECK (jsonb_typeof(telemetry) = 'array');
 
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_load_is_known CHECK (origin <> 'dag' OR status = 'failed' OR num_nulls(replicas, workers, worker_mode, batches) = 0) NOT VALID;
+
+DO $$ BEGIN ALTER TABLE measurement VALIDATE CONSTRAINT ck_measurement_load_is_known; EXCEPTION WHEN check_violation THEN RAISE NOTICE 'older rows break ck_measurement_load_is_known: it holds for new ones only'; END $$;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_samples CHECK (samples <= batches) NOT VALID;
+
+DO $$ BEGIN ALTER TABLE measurement VALIDATE CONSTRAINT ck_measurement_samples; EXCEPTION WHEN check_violation THEN RAISE NOTICE 'older rows break ck_measurement_samples: it holds for new ones only'; END $$;
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_single_stream CHECK (origin <> 'dag' OR scenario <> 'single_stream' OR (replicas = 1 AND workers = 1)) NOT VALID;
+
+DO $$ BEGIN ALTER TABLE measurement VALIDATE CONSTRAINT ck_measurement_single_stream; EXCEPTION WHEN check_violation THEN RAISE NOTICE 'older rows break ck_measurement_single_stream: it holds for new ones only'; END $$;
+
 ALTER TABLE measurement DROP CONSTRAINT ck_measurement_worker_mode;
 
 ALTER TABLE measurement ADD CONSTRAINT ck_measurement_worker_mode CHECK (worker_mode IN ('thread', 'process', 'native'));
@@ -2913,19 +2925,25 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sweep.sweep_id,
-        CASE WHEN measured.status = 'invalid' THEN 'invalid' ELSE 'failed' END AS state,
+        CASE
+            WHEN measured.status = 'invalid' THEN 'invalid'
+            WHEN measured.status = 'ok' OR is_young THEN 'none'
+            ELSE 'failed'
+        END AS state,
         CASE measured.status
+            WHEN 'ok' THEN 'measured as ' || measured.worker_mode
             WHEN 'failed' THEN measured.failure_message
             WHEN 'invalid' THEN (
                 SELECT string_agg(checked.value ->> 'advice', ' ' ORDER BY checked.place)
                 FROM jsonb_array_elements(measured.checks) WITH ORDINALITY AS checked (value, place)
                 WHERE NOT (checked.value ->> 'passed')::boolean
             )
-            ELSE coalesce(compiled.failure_message, 'no result')
+            ELSE coalesce(compiled.failure_message, CASE WHEN is_young THEN 'not finished yet' ELSE 'no result' END)
         END AS reason
     FROM sweep
     LEFT JOIN LATERAL (
-        SELECT attempt.status, attempt.series_id, attempt.checks, attempt.failure_message
+        SELECT
+            attempt.status, attempt.series_id, attempt.worker_mode, attempt.checks, attempt.failure_message
         FROM measurement AS attempt
         WHERE attempt.sweep_id = sweep.sweep_id
             AND attempt.batch_size = series.batch_size
@@ -2940,6 +2958,13 @@ LEFT JOIN LATERAL (
         ORDER BY attempt.attempt DESC
         LIMIT 1
     ) AS compiled ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            measured.status IS NULL
+            AND compiled.failure_message IS NULL
+            AND sweep.created_at > now() - interval '1 day'
+    ) AS age (is_young)
+    LEFT JOIN series AS other ON other.series_id = measured.series_id
     WHERE valid.sweep_id IS NULL
         AND sweep.night = calendar.night
         AND sweep.origin = 'dag'
@@ -2957,7 +2982,17 @@ LEFT JOIN LATERAL (
             series.arrivals = server_arrivals(sweep.target_batches_per_s, sweep.latency_limit_ms), true
         )
         AND series.batch_size = ANY (sweep.batch_sizes)
-        AND coalesce(measured.series_id = series.series_id, true)
+        AND CASE
+            WHEN measured.series_id IS NULL THEN coalesce(sweep.worker_mode IN ('auto', series.worker_mode), true)
+            WHEN measured.series_id = series.series_id THEN true
+            -- Of what the sweep left open, only the kind of worker came out as another one.
+            ELSE measured.status = 'ok' AND sweep.worker_mode = 'auto' AND ROW(
+                other.precision, other.replicas, other.workers, other.instance_type, other.hardware, other.arrivals
+            ) IS NOT DISTINCT FROM ROW(
+                series.precision, series.replicas, series.workers, series.instance_type, series.hardware,
+                series.arrivals
+            )
+        END
     ORDER BY measured.status = 'invalid' DESC NULLS LAST, sweep.created_at DESC
     LIMIT 1
 ) AS missing ON true;
@@ -3112,6 +3147,30 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW current_baseline IS
     'What each series is judged against now: who chose it, why, and its level from valid measurements';
 
+-- The checks of every measurement, passed or not.
+CREATE OR REPLACE VIEW measurement_check AS
+SELECT
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.attempt,
+    measurement.status,
+    measurement.throughput_inf_per_s,
+    checked.value ->> 'name' AS check_name,
+    (checked.value ->> 'passed')::boolean AS passed,
+    (checked.value ->> 'figure')::double precision AS figure,
+    (checked.value ->> 'limit')::double precision AS figure_limit,
+    checked.value ->> 'unit' AS unit,
+    checked.value ->> 'advice' AS advice,
+    measurement.origin
+FROM measurement
+CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value);
+
+COMMENT ON VIEW measurement_check IS 'Why a measurement is believed or not: its checks, one row each';
+
 -- The checks that kept a measurement from being believed, one row per check and attempt.
 CREATE OR REPLACE VIEW failed_check AS
 SELECT
@@ -3140,12 +3199,49 @@ SELECT
     checked.unit,
     checked.advice,
     series.model_variant,
-    series.arrivals
+    series.arrivals,
+    checked.origin
 FROM measurement_check AS checked
 INNER JOIN series ON series.series_id = checked.series_id
 WHERE checked.status = 'invalid' AND NOT checked.passed;
 
 COMMENT ON VIEW failed_check IS 'Checks that measurements failed, one row per check and attempt';
+
+-- Every attempt to compile, with what it took; a cache hit took what it took when it was compiled.
+CREATE OR REPLACE VIEW compilation_history AS
+SELECT
+    sweep.night,
+    sweep.created_at,
+    sweep.sweep_id,
+    sweep.origin,
+    sweep.label,
+    sweep.model,
+    sweep.model_revision,
+    sweep.sequence_length,
+    compilation.precision,
+    sweep.compiler_args,
+    compilation.batch_size,
+    compilation.backend,
+    compilation.attempt,
+    compilation.status,
+    compilation.cache_hit,
+    compilation.compile_duration_s,
+    compilation.peak_rss_bytes,
+    compilation.artifact_key,
+    compilation.artifact_size_bytes,
+    compilation.environment_id,
+    environment.sdk,
+    environment.neuronx_cc,
+    environment.hardware,
+    compilation.failure_kind,
+    compilation.failure_message,
+    sweep.model_variant
+FROM compilation
+INNER JOIN sweep ON sweep.sweep_id = compilation.sweep_id
+LEFT JOIN environment ON environment.environment_id = compilation.environment_id;
+
+COMMENT ON VIEW compilation_history IS
+    'Every attempt to compile: duration, memory, size of the artifact, or why it failed';
 
 -- The scenario server from night to night, valid measurements only. Latency counts from the scheduled arrival, so that
 -- waiting for a worker is in it; service latency is that of the calls alone. One arrival is one batch.
@@ -3465,7 +3561,7 @@ BEGIN
             ORDER BY length(meanings.name) DESC
             LIMIT 1
         ) AS meaning ON true
-        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'valid_measurement', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'failed_check', 'server_history', 'server_trial', 'measurement_reading', 'measurement_harness')
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'valid_measurement', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'measurement_check', 'failed_check', 'compilation_history', 'server_history', 'server_trial', 'measurement_reading', 'measurement_harness')
     LOOP
         EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
             || ' IS ' || quote_nullable(found.said);

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from benchlib.cli.judging import (
     AsJson,
     Author,
+    Column,
     Limit,
     ModelOption,
     print_json,
@@ -32,7 +33,14 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-HEADERS = ("When", "Who", "About", "Night", "Status", "What")
+COLUMNS = (
+    Column("When"),
+    Column("Who"),
+    Column("About"),
+    Column("Night", dispensable=1),
+    Column("Status"),
+    Column("What", wraps=True),
+)
 
 Note = Annotated[str, typer.Argument(help="What there is to say, in quotes.")]
 
@@ -111,7 +119,7 @@ def list_command(
     elif not found:
         say("Nothing was said.")
     else:
-        print_table(HEADERS, map(_cells, found), wrapped=("What",))
+        print_table(COLUMNS, map(_cells, found))
         if len(found) == limit:
             say(
                 f"No more than {limit} lines are shown: --limit, --sweep, --series or --change choose others."

@@ -10,6 +10,7 @@ from benchlib.cli.judging import (
     STAND_IN,
     AsJson,
     Author,
+    Column,
     Limit,
     ModelOption,
     Reason,
@@ -33,8 +34,19 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-WHERE = ("Series", "Model", "Batch", "Ran on")
-HEADERS = (*WHERE, "Kind", "Nights", "Sweeps", "Median inf/s", "P99 (ms)", "Set by", "Why")
+COLUMNS = (
+    Column("Series"),
+    Column("Model"),
+    Column("Batch"),
+    Column("Ran on"),
+    Column("Kind"),
+    Column("Nights", dispensable=1),
+    Column("Sweeps", dispensable=4),
+    Column("Median inf/s"),
+    Column("P99 (ms)", dispensable=5),
+    Column("Set by", dispensable=2),
+    Column("Why", wraps=True, dispensable=3),
+)
 
 Several = Annotated[
     list[str] | None, typer.Option("--series", help="Only this one: the beginning of its id; repeatable.")
@@ -104,7 +116,7 @@ def list_command(
     elif not found:
         say("No series is pinned." if pinned else "No series has a baseline yet.")
     else:
-        print_table(HEADERS, map(_cells, found), wrapped=("Why",))
+        print_table(COLUMNS, map(_cells, found))
         if not all(each.hardware for each in found):
             say(STAND_IN)
         say_if_cut(len(found), limit)

@@ -10,6 +10,7 @@ from benchlib.cli.judging import (
     STAND_IN,
     AsJson,
     Author,
+    Column,
     Limit,
     ModelOption,
     Reason,
@@ -40,19 +41,20 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-HEADERS = (
-    "Change",
-    "Status",
-    "Model",
-    "Batch",
-    "Ran on",
-    "Metric",
-    "Shift",
-    "95 % of it",
-    "Nights",
-    "Said by",
-    "Environment",
+COLUMNS = (
+    Column("Change"),
+    Column("Status"),
+    Column("Model"),
+    Column("Batch"),
+    Column("Ran on"),
+    Column("Metric"),
+    Column("Shift"),
+    Column("95 % of it", dispensable=4),
+    Column("Nights", dispensable=1),
+    Column("Said by", dispensable=3),
+    Column("Environment", wraps=True, dispensable=2),
 )
+SAID = (Column("When"), Column("Who"), Column("Status"), Column("Why", wraps=True))
 CHOICES: tuple[Status, ...] = get_args(Status)
 
 Ids = Annotated[
@@ -83,7 +85,7 @@ def list_command(
     elif not found:
         say("No change." if every else "No change is open.")
     else:
-        print_table(HEADERS, map(_cells, found), wrapped=("Environment",))
+        print_table(COLUMNS, map(_cells, found))
         if not all(each.hardware for each in found):
             say(STAND_IN)
         say_if_cut(len(found), limit)
@@ -100,7 +102,7 @@ def show(
     if as_json:
         print_json((found, *said))
         return
-    print_table(HEADERS, [_cells(found)], wrapped=("Environment",))
+    print_table(COLUMNS, [_cells(found)])
     for sentence in (_levels(found), "" if found.hardware else STAND_IN):
         if sentence:
             say(sentence)
@@ -108,7 +110,7 @@ def show(
         (f"{each.annotated_at:%Y-%m-%d %H:%M}", each.author, each.status or "", each.reason) for each in said
     ]
     if rows:
-        print_table(("When", "Who", "Status", "Why"), rows, wrapped=("Why",))
+        print_table(SAID, rows)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from benchlib.report.table import one_line
 from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
 from benchlib.store.database import open_repository
+from benchlib.store.repository import Written
 
 HEAD_BYTES = 64 * 1024
 SHOWN_FLAGS = 30
@@ -103,11 +104,11 @@ def _detected(file: Path) -> ImportFormat:
 def _import_rows(file: Path, found: ImportFormat, options: ImportOptions) -> None:
     reading = _read(file, found, options)
     repository = open_repository(Settings.from_environment(), start_embedded=True)
-    new = repository.record_all(reading.records)
+    written = repository.record_all(reading.records)
     if options.report is not None:
-        options.report.write_text(render_report(reading, file.name, new), encoding="utf-8")
+        options.report.write_text(render_report(reading, file.name, written), encoding="utf-8")
     assumed = found.startswith("neuronperf") and options.sequence_length is None
-    _print(reading, new, assumed, open_console())
+    _print(reading, written, assumed, open_console())
     if not reading.records:
         raise BenchError(f"no row of {file.name} can be stored")
 
@@ -144,9 +145,9 @@ def _neuronperf_claim(options: ImportOptions) -> NeuronPerfClaim:
     )
 
 
-def _print(reading: Reading, new: int, assumed: bool, console: Console) -> None:
+def _print(reading: Reading, written: Written, assumed: bool, console: Console) -> None:
     lines = [ASSUMPTION] if assumed else []
-    lines.append(headline(reading, new))
+    lines.append(headline(reading, written))
     lines += [f"Flagged: {line}" for line in counted(reading.flagged)]
     lines += [f"Refused: {line}" for line in counted(reading.refused)]
     lines += [f"{each.where}: {each.what}. {each.reason}" for each in reading.flagged[:SHOWN_FLAGS]]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
@@ -22,6 +24,15 @@ from benchlib.store.judgements import Remark
 from benchlib.store.repository import Repository
 
 M = TypeVar("M", bound=BaseModel)
+
+Strip = tuple["Column", tuple[str, ...]]
+"""A column and its cells."""
+
+WRAPPED_WIDTH = 30
+"""What a column of sentences needs to be read with ease."""
+
+GAP_WIDTH = 2
+"""Between two columns."""
 
 STAND_IN = "Lines marked * are about a CPU or a stand-in: not inf2 results."
 
@@ -70,14 +81,43 @@ def print_json(lines: Sequence[object]) -> None:
     typer.echo(TypeAdapter(tuple[object, ...]).dump_json(tuple(lines), indent=2))
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], wrapped: Sequence[str] = ()) -> None:
-    """Print rows below their headers; columns named in ``wrapped`` give way in a narrow terminal."""
+@dataclass(frozen=True)
+class Column:
+    """One column of a list."""
+
+    header: str
+    wraps: bool = False
+    """Sentences do, figures and names never."""
+    dispensable: int = 0
+    """In a narrow terminal the highest goes first; 0: never."""
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows below their headers, whole columns less where the terminal is too narrow for them."""
+    of_columns = zip(*rows, strict=True)
+    strips = [(each, tuple(map(one_line, cells))) for each, cells in zip(columns, of_columns, strict=True)]
+    console = open_console()
+    shown = _fitted(strips, console.width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for header in headers:
-        table.add_column(header, no_wrap=header not in wrapped)
-    for cells in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    open_console().print(table)
+    for column, _ in shown:
+        table.add_column(column.header, no_wrap=not column.wraps)
+    for cells in zip(*(cells for _, cells in shown), strict=True):
+        table.add_row(*map(Text, cells))
+    console.print(table)
+    if left_out := [column.header for column, cells in strips if (column, cells) not in shown]:
+        console.print(Text(f"Too narrow for: {', '.join(left_out)}."))
+
+
+def _fitted(strips: list[Strip], width: int) -> list[Strip]:
+    goes = max((column for column, _ in strips), key=lambda column: column.dispensable)
+    if sum(_width(*strip) + GAP_WIDTH for strip in strips) <= width or not goes.dispensable:
+        return strips
+    return _fitted([strip for strip in strips if strip[0] is not goes], width)
+
+
+def _width(column: Column, cells: Sequence[str]) -> int:
+    widest = max(map(cell_len, (column.header, *cells)))
+    return min(widest, WRAPPED_WIDTH) if column.wraps else widest
 
 
 def ran_on(instance_type: str | None, backend: str, hardware: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchlib.cli.judging import AsJson, checked, print_json, print_table, reading, say, writing
+from benchlib.cli.judging import AsJson, Column, checked, print_json, print_table, reading, say, writing
 from benchlib.cli.outputs import DAY
 from benchlib.store.judgement_lists import PriceLine, list_prices
 from benchlib.store.judgements import set_price
@@ -18,7 +18,16 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-HEADERS = ("Machine", "Regions", "Kind", "From", "Until", "USD an hour", "In force", "Source")
+COLUMNS = (
+    Column("Machine"),
+    Column("Regions", dispensable=3),
+    Column("Kind"),
+    Column("From"),
+    Column("Until", dispensable=1),
+    Column("USD an hour"),
+    Column("In force", dispensable=2),
+    Column("Source", wraps=True),
+)
 
 
 @app.command("list")
@@ -36,7 +45,7 @@ def list_command(
         say("No price is stored" + (f" of {instance_type}." if instance_type else "."))
     else:
         today = datetime.now(UTC).date()
-        print_table(HEADERS, (_cells(each, today) for each in found), wrapped=("Source",))
+        print_table(COLUMNS, (_cells(each, today) for each in found))
 
 
 @app.command()

@@ -24,23 +24,11 @@ from benchlib.results import (
 )
 from benchlib.spec import LoadSpec, ModelSpec, SweepSpec
 from benchlib.store.export import ASKED, SCHEMA_VERSION
+from benchlib.store.older import UNASKED
 from benchlib.store.tables import LIMITS
 
 REQUIRED = frozenset(("schema_version", "sweep_id", "batch_size", "attempt", "status"))
 """Keys that tell such a file from others."""
-
-UNASKED: Mapping[str, Any] = {
-    "asked_worker_mode": "thread",
-    "asked_warmup": "fixed",
-    "asked_stop": "rounds",
-    "asked_duration_s": 60.0,
-    "asked_relative_half_width": 0.005,
-    "asked_target_batches_per_s": None,
-    "asked_latency_limit_ms": None,
-    "asked_arrival_seed": 0,
-    "asked_interleave": False,
-}
-"""What everything did before a sweep could ask for it: older lines do not say. The migrations do the same."""
 
 Row = Mapping[str, Any]
 
@@ -73,7 +61,7 @@ def _parsed(line: str) -> Row:
     if row["schema_version"] != SCHEMA_VERSION:
         allowed = f"{SCHEMA_VERSION}, as this version of bench exports it"
         raise BadInput("schema_version", row["schema_version"], allowed)
-    return {**UNASKED, **row}
+    return {**{f"asked_{name}": value for name, value in UNASKED.items()}, **row}
 
 
 def _record(row: Row) -> MeasurementRecord:

@@ -22,10 +22,11 @@ The date is in the name that NeuronPerf gives its files. The sequence length and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -134,7 +135,17 @@ def _reading(
         except Refused as error:
             what = f"batch size {report.get('batch_size')}: {report.get('throughput_avg')} inf/s"
             refused.append(Verdict(where, what, error.kind, error.reason))
-    return reading_of(rows, refused)
+    return reading_of(_as_one_report(rows), refused)
+
+
+def _as_one_report(rows: Sequence[ForeignRow]) -> list[ForeignRow]:
+    """Reports of one day, or without a time in their name, are told apart by their figures."""
+    figures = sorted((row.batch_size, row.throughput_inf_per_s, row.latency.p50_ms) for row in rows)
+    digest = hashlib.sha256(json.dumps(figures).encode()).hexdigest()[:8]
+    return [
+        replace(row, sweep=replace(row.sweep, details=(*row.sweep.details, f"report {digest}")))
+        for row in rows
+    ]
 
 
 def _check(claim: NeuronPerfClaim) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchlib.records import MeasurementRecord
 from benchlib.report.markdown import escape
+from benchlib.store.repository import Written
 
 
 class Refused(Exception):
@@ -53,11 +54,15 @@ class Reading:
         return len({record.sweep.sweep_id for record in self.records})
 
 
-def headline(reading: Reading, new: int) -> str:
-    """The numbers, in one sentence; ``new``: measurements that the database did not have."""
+def headline(reading: Reading, written: Written) -> str:
+    """The numbers, in one sentence."""
     rows = len(reading.records) + len(reading.refused)
-    stored = "nothing was stored before" if new == len(reading.records) else f"{new} of them new"
-    if new == 0:
+    stored = f"{written.inserted} of them new"
+    if written.replaced:
+        stored += f", {written.replaced} replaced"
+    elif written.inserted == len(reading.records):
+        stored = "nothing was stored before"
+    elif not written.inserted:
         stored = "all of them stored before, so nothing changed"
     return (
         f"{_number(rows, 'row')}: {reading.taken} taken and {len(reading.flagged)} flagged in "
@@ -74,9 +79,9 @@ def counted(verdicts: tuple[Verdict, ...]) -> list[str]:
     return [f"{count} x {kind}" for kind, count in Counter(each.kind for each in verdicts).most_common()]
 
 
-def render_report(reading: Reading, file: str, new: int) -> str:
+def render_report(reading: Reading, file: str, written: Written) -> str:
     """The whole report as Markdown: every row that was flagged or refused, with its reason."""
-    parts = [f"# Import of {escape(file)}", headline(reading, new)]
+    parts = [f"# Import of {escape(file)}", headline(reading, written)]
     parts += _section("Flagged: stored, but never a peak and never a baseline", reading.flagged)
     parts += _section("Refused: not stored", reading.refused)
     return "\n\n".join(parts) + "\n"

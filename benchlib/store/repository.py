@@ -10,7 +10,21 @@ from itertools import groupby
 from typing import Any, Literal, TypeVar
 
 import tenacity
-from sqlalchemy import Connection, Engine, Text, cast, column, delete, func, select, table
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Engine,
+    Text,
+    and_,
+    cast,
+    column,
+    delete,
+    func,
+    literal_column,
+    select,
+    table,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from benchlib.analysis.comparison import Comparison, ComparisonRow
@@ -37,6 +51,9 @@ COMPARISON_TABLE = table(
 COMPILATION_IDENTITY = ("sweep_id", "batch_size", "attempt")
 MEASUREMENT_IDENTITY = ("sweep_id", "batch_size", "scenario", "attempt")
 
+INSERTED = literal_column("xmax = 0", Boolean)
+"""PostgreSQL locks the row that an insert runs into before it updates it; a new row was never locked."""
+
 Attempt = CompilationRow | MeasurementRow
 Attempted = CompilationRecord | MeasurementRecord
 T = TypeVar("T")
@@ -55,6 +72,15 @@ class SweepSummary:
     backend: str
     label: str | None
     batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of many measurements. One that is stored as it is, or newer, is none of these."""
+
+    inserted: int = 0
+    replaced: int = 0
+    """Stored before with other values, or no longer there."""
 
 
 class Repository:
@@ -77,8 +103,11 @@ class Repository:
         """
         self._transaction(lambda connection: _write(connection, record))
 
-    def record_all(self, records: Sequence[MeasurementRecord]) -> int:
-        """Write many measurements at once, all or none; return how many had not been there before.
+    def record_all(self, records: Sequence[MeasurementRecord]) -> Written:
+        """Write many measurements at once, all or none.
+
+        Of an import the attempts are the rows of a table in their order: those of a batch size take the place
+        of all that were stored of it before.
 
         Raises:
             RecordRejected: a record breaks a rule of the tables.
@@ -97,11 +126,20 @@ class Repository:
         return found
 
     def interrupted(self, sweep_id: uuid.UUID) -> frozenset[int]:
-        """The batch sizes of a sweep of which some attempt was stopped before all of it was measured."""
+        """The batch sizes of a sweep of which every result was stopped before all of it was measured."""
         stopped = func.jsonb_path_exists(
             MeasurementRow.checks, f'$[*] ? (@.name == "{COMPLETE}" && @.passed == false)'
         )
-        sizes = select(MeasurementRow.batch_size).where(MeasurementRow.sweep_id == sweep_id, stopped)
+        results = (
+            select(MeasurementRow.batch_size)
+            .join(SweepRow, SweepRow.sweep_id == MeasurementRow.sweep_id)
+            .where(
+                MeasurementRow.sweep_id == sweep_id,
+                MeasurementRow.scenario == SweepRow.scenario,
+                MeasurementRow.status != "failed",
+            )
+        )
+        sizes = results.group_by(MeasurementRow.batch_size).having(func.bool_and(stopped))
         return self._transaction(lambda connection: frozenset(connection.scalars(sizes)))
 
     def latest_sweep_id(self) -> uuid.UUID | None:
@@ -158,30 +196,55 @@ def _write(connection: Connection, record: Record) -> None:
         _upsert(connection, CompilationRow, COMPILATION_IDENTITY, [rows.compilation_values(record)])
 
 
-def _write_all(connection: Connection, records: Sequence[MeasurementRecord]) -> int:
-    sweep_ids = {record.sweep.sweep_id for record in records}
-    stored = select(func.count()).where(MeasurementRow.sweep_id.in_(sweep_ids))
-    before = connection.scalar(stored) or 0
-    _write_measurements(connection, records)
-    return (connection.scalar(stored) or 0) - before
+def _write_all(connection: Connection, records: Sequence[MeasurementRecord]) -> Written:
+    imported = [record for record in records if record.sweep.origin == "import"]
+    measured = [record for record in records if record.sweep.origin != "import"]
+    dropped = _drop_attempts_beyond(connection, imported)
+    rewritten = _write_measurements(connection, imported, whole=True)
+    added = _write_measurements(connection, measured)
+    replaced = dropped + rewritten.replaced + added.replaced
+    return Written(rewritten.inserted + added.inserted, replaced)
 
 
-def _write_measurements(connection: Connection, records: Sequence[MeasurementRecord]) -> None:
+def _drop_attempts_beyond(connection: Connection, records: Iterable[MeasurementRecord]) -> int:
+    """Delete what an earlier import had more of."""
+    last: dict[tuple[Any, ...], int] = {}
+    for record in records:
+        *subject, attempt = _identity(record)
+        last[tuple(subject)] = max(attempt, last.get(tuple(subject), 0))
+    return sum(
+        connection.execute(
+            delete(MeasurementRow).where(
+                MeasurementRow.sweep_id == sweep_id,
+                MeasurementRow.batch_size == batch_size,
+                MeasurementRow.scenario == scenario,
+                MeasurementRow.attempt > attempt,
+            )
+        ).rowcount
+        for (sweep_id, batch_size, scenario), attempt in last.items()
+    )
+
+
+def _write_measurements(
+    connection: Connection, records: Sequence[MeasurementRecord], whole: bool = False
+) -> Written:
     _write_sweeps(connection, [record.sweep for record in records])
     _write_environments(connection, records)
     # Of two records of the same attempt the one recorded later stays.
     latest = {_identity(each): each for each in sorted(records, key=lambda record: record.recorded_at)}
     values = [rows.measurement_values(record) for record in latest.values()]
-    written = _upsert(connection, MeasurementRow, MEASUREMENT_IDENTITY, values)
-    connection.execute(delete(RoundRow).where(RoundRow.measurement_id.in_(written.values())))
+    written = _upsert(connection, MeasurementRow, MEASUREMENT_IDENTITY, values, whole)
+    replaced = [attempt.key for attempt in written.values() if not attempt.inserted]
+    connection.execute(delete(RoundRow).where(RoundRow.measurement_id.in_(replaced)))
     rounds = [
-        {"measurement_id": key, **rows.round_values(each)}
-        for identity, key in written.items()
+        {"measurement_id": attempt.key, **rows.round_values(each)}
+        for identity, attempt in written.items()
         if (result := latest[identity].result) is not None
         for each in result.rounds
     ]
     if rounds:
         connection.execute(insert(RoundRow), rounds)
+    return Written(len(written) - len(replaced), len(replaced))
 
 
 def _identity(record: MeasurementRecord) -> tuple[Any, ...]:
@@ -212,22 +275,42 @@ def _write_environments(connection: Connection, records: Iterable[Attempted]) ->
         connection.execute(insert(EnvironmentRow).on_conflict_do_nothing(), values)
 
 
+@dataclass(frozen=True)
+class _WrittenAttempt:
+    key: int
+    inserted: bool
+    """Else it took the place of another."""
+
+
 def _upsert(
-    connection: Connection, row: type[Attempt], identity: Sequence[str], values: Sequence[rows.Values]
-) -> Mapping[tuple[Any, ...], int]:
-    """Write attempts; return the keys by identity, of those only that no later record of theirs keeps out."""
+    connection: Connection,
+    row: type[Attempt],
+    identity: Sequence[str],
+    values: Sequence[rows.Values],
+    whole: bool = False,
+) -> Mapping[tuple[Any, ...], _WrittenAttempt]:
+    """Write attempts; return those by identity that were not there as they are.
+
+    Unless what is there is replaced as a ``whole``, a later record of an attempt keeps an earlier one out.
+    """
     (key,) = row.__table__.primary_key
     others = {each.name for each in row.__table__.columns} - {key.name, *identity}
     statement = insert(row)
+    differs = tuple_(*(row.__table__.c[name] for name in others)).is_distinct_from(
+        tuple_(*(statement.excluded[name] for name in others))
+    )
     upsert = statement.on_conflict_do_update(
         index_elements=identity,
         set_={name: statement.excluded[name] for name in others},
-        where=row.recorded_at <= statement.excluded.recorded_at,
-    ).returning(key, *(row.__table__.c[name] for name in identity))
-    written: dict[tuple[Any, ...], int] = {}
+        where=differs if whole else and_(row.recorded_at <= statement.excluded.recorded_at, differs),
+    ).returning(key, INSERTED, *(row.__table__.c[name] for name in identity))
+    written: dict[tuple[Any, ...], _WrittenAttempt] = {}
     # One statement writes rows of the same columns only: a failure has others than a result.
     for _, alike in groupby(sorted(values, key=sorted), key=sorted):
-        written |= {tuple(attempt): number for number, *attempt in connection.execute(upsert, list(alike))}
+        written |= {
+            tuple(attempt): _WrittenAttempt(number, inserted)
+            for number, inserted, *attempt in connection.execute(upsert, list(alike))
+        }
     return written
 
 

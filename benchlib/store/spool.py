@@ -26,6 +26,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from benchlib.errors import BadInput, BenchError
 from benchlib.records import MeasurementRecord, Record, SweepRecord, started_at
 from benchlib.store.errors import DatabaseUnreachable, RecordRejected
+from benchlib.store.older import UNASKED
 from benchlib.store.repository import Repository
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Spool:
         if header != HEADER + hashlib.sha256(content).hexdigest().encode():
             raise Damaged("the checksum does not match: the file was cut or changed")
         try:
-            return RECORD.validate_json(content)
+            return _record_of(content)
         except ValidationError as error:
             complaint = BadInput.from_validation(error)
             raise Damaged(f"it holds no record of this version: {complaint}") from error
@@ -235,7 +236,18 @@ def _refusal(record: Record, repository: Repository | None) -> DatabaseUnreachab
 def _logged_record(line: str) -> Record:
     """The record in one line of a log, as text or, as Airflow keeps it, as JSON with an ``event``."""
     text: str = json.loads(line)["event"] if line.startswith("{") else line
-    return RECORD.validate_json(text.partition(LOGGED)[2])
+    return _record_of(text.partition(LOGGED)[2])
+
+
+def _record_of(content: str | bytes) -> Record:
+    """A record that an older version wrote asked for what everything did then, not for today's defaults."""
+    try:
+        told = json.loads(content)
+        load = told.get("sweep", told)["spec"]["load"]
+        load |= {name: value for name, value in UNASKED.items() if name not in load}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return RECORD.validate_json(content)  # which says what is wrong with it
+    return RECORD.validate_json(json.dumps(told))
 
 
 def _name_of(record: Record) -> str:

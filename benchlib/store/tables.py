@@ -482,6 +482,15 @@ class MeasurementRow(Base):
             "overhead",
         ),
         CheckConstraint("jsonb_typeof(telemetry) = 'array'", "telemetry"),
+        CheckConstraint(
+            "origin <> 'dag' OR status = 'failed' OR num_nulls(replicas, workers, worker_mode, batches) = 0",
+            "load_is_known",
+        ),
+        CheckConstraint("samples <= batches", "samples"),
+        CheckConstraint(
+            "origin <> 'dag' OR scenario <> 'single_stream' OR (replicas = 1 AND workers = 1)",
+            "single_stream",
+        ),
         CheckConstraint("load_duration_s >= 0 AND load_duration_s < 'Infinity'", "load_duration"),
         CheckConstraint(
             "status = 'failed' OR (num_nonnulls(failure_kind, failure_message, failure_log_tail) = 0 AND "

@@ -16,8 +16,10 @@
 WITH program AS (
     SELECT
         model,
+        model_variant,
         sequence_length,
         precision,
+        compiler_args,
         backend,
         batch_size,
         sdk,
@@ -28,12 +30,14 @@ WITH program AS (
         AND NOT cache_hit
         AND night > :'until'::date - :days
         AND night <= :'until'
-    GROUP BY model, sequence_length, precision, backend, batch_size, sdk
+    GROUP BY model, model_variant, sequence_length, precision, compiler_args, backend, batch_size, sdk
 )
 SELECT
     model,
+    model_variant,
     backend,
     precision,
+    array_to_string(compiler_args, ' ') AS compiler_args,
     batch_size,
     sdk,
     first_night,
@@ -41,6 +45,9 @@ SELECT
     round(size_bytes * 100.0 / lag(size_bytes) OVER earlier - 100, 1) AS growth_percent
 FROM program
 WINDOW earlier AS (
-    PARTITION BY model, sequence_length, precision, backend, batch_size ORDER BY first_night
+    PARTITION BY model, model_variant, sequence_length, precision, compiler_args, backend, batch_size
+    ORDER BY first_night
 )
-ORDER BY model, backend, precision, batch_size, first_night;
+ORDER BY
+    model, model_variant NULLS FIRST, backend, precision, program.compiler_args, sequence_length, batch_size,
+    first_night;

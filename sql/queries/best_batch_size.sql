@@ -16,6 +16,9 @@
 WITH typical AS (
     SELECT
         model,
+        model_variant,
+        sequence_length,
+        scenario,
         instance_type,
         backend,
         hardware,
@@ -27,10 +30,15 @@ WITH typical AS (
         percentile_cont(0.5) WITHIN GROUP (ORDER BY p99_ms) AS p99_ms
     FROM latency_history
     WHERE origin = 'dag' AND night > :'until'::date - :days AND night <= :'until'
-    GROUP BY series_id, model, instance_type, backend, hardware, batch_size, replicas, workers, precision
+    GROUP BY
+        series_id, model, model_variant, sequence_length, scenario, instance_type, backend, hardware, batch_size,
+        replicas, workers, precision
 )
-SELECT DISTINCT ON (model, instance_type, backend, hardware)
+SELECT DISTINCT ON (model, model_variant, sequence_length, scenario, instance_type, backend, hardware)
     model,
+    model_variant,
+    sequence_length,
+    scenario,
     instance_type,
     backend,
     hardware,
@@ -42,4 +50,6 @@ SELECT DISTINCT ON (model, instance_type, backend, hardware)
     round(p99_ms::numeric, 3) AS p99_ms
 FROM typical
 WHERE p99_ms <= :limit_ms
-ORDER BY model, instance_type, backend, hardware, throughput DESC, batch_size;
+ORDER BY
+    model, model_variant NULLS FIRST, sequence_length, scenario, instance_type, backend, hardware, throughput DESC,
+    batch_size;

@@ -1,5 +1,5 @@
 -- Which checks fail most, by how much, and where?
--- The share is of all measurements, valid and invalid. until, days: the days looked at.
+-- The share is of all measurements, valid and invalid, that were made here. until, days: the days looked at.
 \if :{?until}
 \else
     \set until today
@@ -12,7 +12,7 @@
 WITH failed AS (
     SELECT *
     FROM failed_check
-    WHERE night > :'until'::date - :days AND night <= :'until'
+    WHERE origin = 'dag' AND night > :'until'::date - :days AND night <= :'until'
 ),
 believed AS (
     SELECT count(*) AS measurements

@@ -25,14 +25,17 @@ WITH recent AS (
         AND night > :'until'::date - :days - 7
         AND night <= :'until'
     WINDOW same AS (
-        PARTITION BY model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers,
-            worker_mode, backend, instance_type, hardware
+        PARTITION BY model, model_variant, model_revision, sequence_length, precision, compiler_args, scenario,
+            arrivals, replicas, workers, worker_mode, backend, instance_type, hardware
         ORDER BY created_at DESC
     )
 )
 SELECT
     newest.night,
     newest.model,
+    newest.model_variant,
+    newest.scenario,
+    newest.arrivals,
     newest.instance_type,
     newest.hardware,
     newest.replicas,
@@ -52,4 +55,6 @@ LEFT JOIN (
     GROUP BY earlier.newest_sweep_id
 ) AS before ON before.newest_sweep_id = newest.sweep_id
 WHERE newest.age = 1 AND newest.night > :'until'::date - :days
-ORDER BY newest.model, newest.instance_type, newest.replicas;
+ORDER BY
+    newest.model, newest.model_variant NULLS FIRST, newest.scenario, newest.arrivals, newest.instance_type,
+    newest.replicas;

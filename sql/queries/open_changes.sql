@@ -1,5 +1,17 @@
 -- Which changes wait for somebody, and who has looked at them?
--- The worst comes first.
+-- The worst comes first. at_most: rows.
+\if :{?at_most}
+\else
+    \set at_most 100
+\endif
+
+-- Materialized: the worst are chosen before their sweeps and environments are looked up.
+WITH worst AS MATERIALIZED (
+    SELECT change_id
+    FROM open_changes
+    ORDER BY direction DESC, abs(relative_change) DESC, change_id
+    LIMIT :at_most
+)
 SELECT
     change_id,
     status,
@@ -16,5 +28,6 @@ SELECT
     last_good_night,
     first_bad_night,
     environment_changes
-FROM open_changes
+FROM worst
+INNER JOIN open_changes USING (change_id)
 ORDER BY direction DESC, abs(relative_change) DESC, change_id;

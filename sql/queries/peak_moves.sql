@@ -25,14 +25,17 @@ WITH move AS (
         AND night > :'until'::date - :days
         AND night <= :'until'
     WINDOW earlier AS (
-        PARTITION BY model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers,
-            worker_mode, backend, instance_type, hardware
+        PARTITION BY model, model_variant, model_revision, sequence_length, precision, compiler_args, scenario,
+            arrivals, replicas, workers, worker_mode, backend, instance_type, hardware
         ORDER BY created_at
     )
 )
 SELECT
     night,
     model,
+    model_variant,
+    scenario,
+    arrivals,
     instance_type,
     hardware,
     replicas,
@@ -44,4 +47,4 @@ SELECT
     sdk
 FROM move
 WHERE batch_size <> previous_batch_size
-ORDER BY night, model, instance_type, replicas;
+ORDER BY night, model, model_variant NULLS FIRST, scenario, arrivals, instance_type, replicas;

@@ -21,6 +21,8 @@
 WITH typical AS (
     SELECT
         model,
+        model_variant,
+        scenario,
         instance_type,
         backend,
         hardware,
@@ -31,6 +33,8 @@ WITH typical AS (
     FROM (
         SELECT
             model,
+            model_variant,
+            scenario,
             instance_type,
             backend,
             hardware,
@@ -45,12 +49,17 @@ WITH typical AS (
             AND origin = 'dag'
             AND night > :'until'::date - :days
             AND night <= :'until'
-        GROUP BY series_id, model, instance_type, backend, hardware, precision, sequence_length, replicas
+        GROUP BY
+            series_id, model, model_variant, scenario, instance_type, backend, hardware, precision, sequence_length,
+            replicas
     ) AS series
-    GROUP BY model, instance_type, backend, hardware, precision, sequence_length, replicas
+    GROUP BY
+        model, model_variant, scenario, instance_type, backend, hardware, precision, sequence_length, replicas
 )
 SELECT
     model,
+    model_variant,
+    scenario,
     instance_type,
     backend,
     hardware,
@@ -60,6 +69,8 @@ SELECT
     round((throughput / replicas / first_value(throughput / replicas) OVER fewer)::numeric, 3) AS efficiency
 FROM typical
 WINDOW fewer AS (
-    PARTITION BY model, instance_type, backend, hardware, precision, sequence_length ORDER BY replicas
+    PARTITION BY model, model_variant, scenario, instance_type, backend, hardware, precision, sequence_length
+    ORDER BY replicas
 )
-ORDER BY model, instance_type, backend, precision, sequence_length, replicas;
+ORDER BY
+    model, model_variant NULLS FIRST, scenario, instance_type, backend, precision, sequence_length, replicas;

@@ -27,7 +27,8 @@ SELECT
     environment.neuronx_cc,
     environment.hardware,
     compilation.failure_kind,
-    compilation.failure_message
+    compilation.failure_message,
+    sweep.model_variant
 FROM compilation
 INNER JOIN sweep ON sweep.sweep_id = compilation.sweep_id
 LEFT JOIN environment ON environment.environment_id = compilation.environment_id;

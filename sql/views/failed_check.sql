@@ -28,7 +28,8 @@ SELECT
     checked.unit,
     checked.advice,
     series.model_variant,
-    series.arrivals
+    series.arrivals,
+    checked.origin
 FROM measurement_check AS checked
 INNER JOIN series ON series.series_id = checked.series_id
 WHERE checked.status = 'invalid' AND NOT checked.passed;

@@ -17,7 +17,8 @@ SELECT
     (checked.value ->> 'figure')::double precision AS figure,
     (checked.value ->> 'limit')::double precision AS figure_limit,
     checked.value ->> 'unit' AS unit,
-    checked.value ->> 'advice' AS advice
+    checked.value ->> 'advice' AS advice,
+    measurement.origin
 FROM measurement
 CROSS JOIN LATERAL jsonb_array_elements(measurement.checks) AS checked (value);
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
+import shlex
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from sqlalchemy import Engine
 
+from benchlib.cli import judging
+from benchlib.cli.judging import Column, print_table
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store import judgement_lists as lists
 from benchlib.store.embedded_postgres import EmbeddedPostgres
@@ -141,9 +147,10 @@ def test_a_price_is_added_listed_and_never_overwritten_in_passing(bench: Bench) 
     )
     assert bench(*other, "--replace")[1] == "stored\n"
     _, out, _ = bench("price", "list", "inf2.xlarge")
-    assert [
-        each for each in ("before 2026-03-01", "A better list.", "A list.") if each in out
-    ] == ["before 2026-03-01", "A better list."]
+    assert [each for each in ("before 2026-03-01", "A better list.", "A list.") if each in out] == [
+        "before 2026-03-01",
+        "A better list.",
+    ]
     lines = json.loads(bench("price", "list", "inf2.xlarge", "--json")[1])
     assert [line["valid_before"] for line in lines if line["price_kind"] == "on_demand"] == [str(TODAY), None]
     assert bench("price", "list", "moon.large")[1] == "No price is stored of moon.large.\n"
@@ -207,6 +214,29 @@ def test_what_was_said_cannot_steer_the_terminal(bench: Bench) -> None:
     assert ("\x1b" in out, "A na" in out) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("width", "missing"), [(200, []), (70, ["Why", "Band"]), (60, ["Why", "Who", "Band"])]
+)
+def test_a_narrow_terminal_loses_whole_columns_and_is_told_which(
+    monkeypatch: pytest.MonkeyPatch, width: int, missing: list[str]
+) -> None:
+    screen = Console(file=StringIO(), width=width, color_system=None)
+    monkeypatch.setattr(judging, "open_console", lambda: screen)
+    columns = (
+        Column("Id"),
+        Column("Why", wraps=True, dispensable=3),
+        Column("Who", dispensable=1),
+        Column("Band", dispensable=2),
+    )
+    print_table(columns, [("7" * 40, "Because. " * 9, "A" * 18, "B" * 12)])
+    assert isinstance(screen.file, StringIO)
+    shown = screen.file.getvalue()
+    assert "7" * 40 in shown
+    assert ("A" * 18 in shown, "B" * 12 in shown) == ("Who" not in missing, "Band" not in missing)
+    assert ("Too narrow" in shown) == bool(missing)
+    assert not missing or f"Too narrow for: {', '.join(missing)}." in shown
+
+
 COMMANDS = {
     "change": ("list", "show", "ack", "fix", "expect", "false-alarm", "reopen"),
     "baseline": ("list", "pin", "unpin"),
@@ -222,3 +252,27 @@ def test_every_command_explains_itself(bench: Bench, command: tuple[str, str]) -
     code, out, _ = bench(*command, "--help")
     assert code == 0
     assert len(out.splitlines()) > 6
+
+
+def documented() -> list[list[str]]:
+    """The commands of docs/judgements.md, in their order."""
+    blocks = re.findall(r"```sh\n(.*?)```", (PROJECT_ROOT / "docs" / "judgements.md").read_text(), re.DOTALL)
+    return [shlex.split(line, comments=True)[1:] for block in blocks for line in block.splitlines()]
+
+
+def test_the_documented_commands_run(bench: Bench, engine: Engine, change: int) -> None:
+    with engine.begin() as connection:
+        night = [samples.sweep(f"night-{day}").sweep_id for day in (0, 1)]
+        other = judgements.add_change(connection, *night, metric="p50_ms")
+    names = {
+        "RUN_ID": "night-0",
+        "LATER_RUN_ID": "night-1",
+        "3f9c": series_of(engine, 1),
+        "17": str(change),
+        "18": str(other),
+    }
+    commands = documented()
+    assert {command[0] for command in commands} == set(COMMANDS)
+    for command in commands:
+        code, _, err = bench(*(names.get(word, word) for word in command))
+        assert (code, err) == (0, ""), command

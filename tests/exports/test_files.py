@@ -25,7 +25,7 @@ from benchlib.settings import PROJECT_ROOT
 from benchlib.spec import ModelSpec
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.export import Selection, export_columns, round_columns
-from benchlib.store.repository import Repository
+from benchlib.store.repository import Repository, Written
 from tests.conftest import new_database
 from tests.imports import published_rows
 from tests.store import samples
@@ -94,9 +94,9 @@ def test_lines_come_back_as_the_same_rows_in_another_database(
     with (tmp_path / "rows.jsonl").open() as lines:
         reading = read_json_lines(lines)
     assert reading.refused == ()
-    assert Repository(other).record_all(reading.records) == 9
+    assert Repository(other).record_all(reading.records).inserted == 9
     assert rows_of(other) == rows_of(filled)
-    assert Repository(other).record_all(reading.records) == 0
+    assert Repository(other).record_all(reading.records) == Written()
     assert rows_of(other) == rows_of(filled)
 
 

@@ -48,6 +48,14 @@ def test_json_and_csv_are_the_same_measurements() -> None:
     assert from_json.records == read(REPORT).records
 
 
+def test_another_report_of_the_same_day_is_another_sweep() -> None:
+    day = replace(CLAIM, measured_at=datetime(2024, 4, 1, tzinfo=UTC))
+    (first,) = read(REPORT, claim=day, file=Path("x.csv")).records
+    (again,) = read(REPORT, claim=day, file=Path("copy of x.csv")).records
+    (other,) = read({**REPORT, "throughput_avg": 2851.0}, claim=day, file=Path("x.csv")).records
+    assert first.sweep.sweep_id == again.sweep.sweep_id != other.sweep.sweep_id
+
+
 def test_the_date_is_that_of_the_name_unless_a_person_knows_better() -> None:
     (record,) = read(REPORT).records
     assert record.sweep.created_at == datetime(2024, 4, 1, 9, 30, tzinfo=UTC)

@@ -48,10 +48,10 @@ ANSWERS: dict[str, list[str]] = {
         "bert-base-uncased|4|inf2.xlarge|t|1|8.000|9.600|20.0|0.0|5|5",
     ],
     "tail_only_regressions recent_days=5 p99_percent=21": [],
-    "best_batch_size": ["bert-base-uncased|inf2.xlarge|neuron|t|1|2|2|bf16|500.0|4.500"],
+    "best_batch_size": ["bert-base-uncased||128|offline|inf2.xlarge|neuron|t|1|2|2|bf16|500.0|4.500"],
     "best_batch_size limit_ms=24": [
-        "bert-base-uncased|inf2.xlarge|neuron|t|4|2|2|bf16|1000.0|9.500",
-        "bert-tiny||cpu|f|1|2|2|fp32|102.0|24.000",
+        "bert-base-uncased||128|offline|inf2.xlarge|neuron|t|4|2|2|bf16|1000.0|9.500",
+        "bert-tiny||128|offline||cpu|f|1|2|2|fp32|102.0|24.000",
     ],
     "cost_per_million": [
         "bert-base-uncased|inf2.xlarge|4|2|8|1000.0|0.758|0.900|0.2106",
@@ -87,14 +87,14 @@ ANSWERS: dict[str, list[str]] = {
         "bert-base-uncased|4|neuron|t|2.25.0|2026-02-02|64.0|104.0",
     ],
     "artifact_growth": [
-        "bert-base-uncased|neuron|bf16|1|2.25.0|2026-02-02|101.0|",
-        "bert-base-uncased|neuron|bf16|1|2.26.0|2026-02-07|111.0|9.9",
-        "bert-base-uncased|neuron|bf16|4|2.25.0|2026-02-02|104.0|",
-        "bert-base-uncased|neuron|bf16|4|2.26.0|2026-02-07|114.0|9.6",
+        "bert-base-uncased||neuron|bf16||1|2.25.0|2026-02-02|101.0|",
+        "bert-base-uncased||neuron|bf16||1|2.26.0|2026-02-07|111.0|9.9",
+        "bert-base-uncased||neuron|bf16||4|2.25.0|2026-02-02|104.0|",
+        "bert-base-uncased||neuron|bf16||4|2.26.0|2026-02-07|114.0|9.6",
     ],
     "scaling_per_replica": [
-        "bert-base-uncased|inf2.xlarge|neuron|t|1|550.0|550.0|1.000",
-        "bert-base-uncased|inf2.xlarge|neuron|t|2|1000.0|500.0|0.909",
+        "bert-base-uncased||offline|inf2.xlarge|neuron|t|1|550.0|550.0|1.000",
+        "bert-base-uncased||offline|inf2.xlarge|neuron|t|2|1000.0|500.0|0.909",
     ],
     "failures_by_reason": [
         "measure|crashed|Core N of N crashed.|2|2|1|bert-base-uncased|2026-02-10",
@@ -122,13 +122,13 @@ ANSWERS: dict[str, list[str]] = {
         f"|2026-02-06|2026-02-07|{SDK_STEP}",
     ],
     "peak_moves": [
-        "2026-02-10|bert-base-uncased|inf2.xlarge|t|2|4|1|900.0|510.0|2.26.0|2.26.0",
-        "2026-02-11|bert-base-uncased|inf2.xlarge|t|2|1|4|510.0|900.0|2.26.0|2.26.0",
+        "2026-02-10|bert-base-uncased||offline||inf2.xlarge|t|2|4|1|900.0|510.0|2.26.0|2.26.0",
+        "2026-02-11|bert-base-uncased||offline||inf2.xlarge|t|2|1|4|510.0|900.0|2.26.0|2.26.0",
     ],
     "morning": [
-        "2026-02-11|bert-base-uncased|inf2.xlarge|t|1|2.26.0|4|550.0|550.0|0.0",
-        "2026-02-11|bert-base-uncased|inf2.xlarge|t|2|2.26.0|4|900.0|950.0|-5.3",
-        "2026-02-11|bert-tiny||f|2|torch 2.13.0|1|104.0|100.0|4.0",
+        "2026-02-11|bert-base-uncased||offline||inf2.xlarge|t|1|2.26.0|4|550.0|550.0|0.0",
+        "2026-02-11|bert-base-uncased||offline||inf2.xlarge|t|2|2.26.0|4|900.0|950.0|-5.3",
+        "2026-02-11|bert-tiny||offline|||f|2|torch 2.13.0|1|104.0|100.0|4.0",
     ],
 }
 """File and variables to rows; the figures follow from the table in `tests.store.fleet`."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from benchlib.records import SweepRecord
 from benchlib.store.coverage import Coverage, CoverageSpan, coverage
@@ -59,6 +59,59 @@ def test_a_series_that_was_given_up_is_not_missing_for_ever(three_nights: Engine
 def test_another_model_is_left_out(three_nights: Engine) -> None:
     span = CoverageSpan(FIRST, date(2026, 3, 3), model="another")
     assert coverage(three_nights, span) == Coverage(0, ())
+
+
+def asking(sweep: SweepRecord, worker_mode: str) -> SweepRecord:
+    load = sweep.spec.load.model_copy(update={"worker_mode": worker_mode})
+    return sweep.model_copy(update={"spec": sweep.spec.model_copy(update={"load": load})})
+
+
+def states(engine: Engine, day: int) -> list[tuple[str, str, str]]:
+    query = text("SELECT worker_mode, state, reason FROM coverage WHERE night = :night ORDER BY 1")
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query, {"night": date(2026, 3, day)})]
+
+
+def test_a_failed_sweep_explains_no_gap_of_another_kind_of_worker(engine: Engine) -> None:
+    repository = Repository(engine)
+    repository.record(samples.measurement(sweep=night(1)))
+    for day, asked in ((2, "process"), (3, "thread"), (4, "auto")):
+        failure = samples.failure("Out of memory.")
+        repository.record(samples.measurement(sweep=asking(night(day), asked), failure=failure))
+    assert states(engine, 2) == [("thread", "none", "no sweep")]
+    assert states(engine, 3) == states(engine, 4) == [("thread", "failed", "Out of memory.")]
+
+
+def test_a_figure_of_another_kind_of_worker_is_named(engine: Engine) -> None:
+    repository = Repository(engine)
+    for day, chosen in ((1, "thread"), (2, "native")):
+        repository.record(samples.measurement(sweep=night(day), result=samples.measured(worker_mode=chosen)))
+    other_machine = samples.HOST.model_copy(update={"instance_type": "c7i.large"})
+    moved = samples.measured(worker_mode="process", environment=other_machine)
+    repository.record(samples.measurement(sweep=night(3), result=moved))
+    assert states(engine, 2) == [("native", "valid", ""), ("thread", "none", "measured as native")]
+    assert [state for state in states(engine, 3) if state[0] != "process"] == [
+        ("native", "none", "no sweep"),
+        ("thread", "none", "no sweep"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"), [(1, ("none", "not finished yet")), (25, ("failed", "no result"))]
+)
+def test_a_young_sweep_without_attempts_has_not_failed(
+    engine: Engine, hours: int, expected: tuple[str, str]
+) -> None:
+    repository = Repository(engine)
+    repository.record(samples.measurement(sweep=night(1)))
+    young = samples.sweep("young", created_at=datetime.now(UTC) - timedelta(hours=hours))
+    repository.record(young)
+    query = text("SELECT state, reason FROM coverage WHERE sweep_id = :sweep_id")
+    with engine.connect() as connection:
+        assert connection.execute(query, {"sweep_id": young.sweep_id}).one() == expected
+    repository.record(samples.compilation(1, sweep=young, failure=samples.failure("No room.")))
+    with engine.connect() as connection:
+        assert connection.execute(query, {"sweep_id": young.sweep_id}).one() == ("failed", "No room.")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, func, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, text
 
 from benchlib.errors import BadInput, BenchError
 from benchlib.settings import PROJECT_ROOT
@@ -375,17 +375,20 @@ def test_two_who_pin_at_once_come_one_after_the_other(
     assert count(engine, "baseline WHERE withdrawn_at IS NULL") == 2
 
 
-def test_measurements_are_written_while_somebody_pins(engine: Engine) -> None:
-    with engine.begin() as connection:
-        hold_all(connection)
-        Repository(engine).record(samples.measurement(attempt=2, sweep=samples.sweep("night-0")))
+def test_measurements_are_written_while_somebody_decides(engine: Engine) -> None:
+    """They are written when all is decided and not yet committed, and wait for no lock."""
+    impatient = create_engine(engine.url, connect_args={"options": "-c lock_timeout=5s"})
+    written = []
 
+    def write(_connection: Connection) -> None:
+        record = samples.sweep("night-0", created_at=samples.NOON)
+        Repository(impatient).record(samples.measurement(attempt=2, sweep=record))
+        written.append(record)
 
-def hold_all(connection: Connection) -> None:
-    """The locks that a decision takes."""
-    for table in ("series", "sweep", "change"):
-        connection.execute(text(f"SELECT FROM {table} FOR NO KEY UPDATE"))
-    connection.execute(text("SET lock_timeout = '5s'"))
+    event.listen(engine, "commit", write)
+    pin(engine, SweepRange(sweep(0), sweep(0)), (), ANA)
+    impatient.dispose()
+    assert len(written) == 1
 
 
 def test_without_its_pin_a_series_goes_back_to_the_detectors_choice(

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from benchlib.errors import BenchError
 from benchlib.settings import PROJECT_ROOT
@@ -191,6 +192,41 @@ def test_going_back_before_the_scenarios_drops_only_what_does_not_fit(empty: Eng
         assert connection.scalar(text("SELECT count(*) FROM series")) == 2
 
 
+def test_going_back_drops_the_sweeps_of_other_variants_of_a_model(empty: Engine) -> None:
+    upgrade(empty)
+    spec = samples.sweep().spec
+    encoder = spec.model.model_copy(update={"head": "encoder"})
+    other = samples.sweep("encoder", spec=spec.model_copy(update={"model": encoder}))
+    repository = Repository(empty)
+    repository.record(samples.measurement(1))
+    repository.record(samples.measurement(1, sweep=other))
+    repository.record(samples.measurement(1, 2, sweep=other, failure=samples.failure()))
+    repository.record(samples.compilation(2, sweep=other))
+    downgrade(empty, "0003")
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert connection.scalars(text("SELECT run_id FROM sweep")).all() == ["run-1"]
+        assert connection.scalar(text("SELECT count(*) FROM compilation")) == 0
+
+
+def test_older_rows_that_break_a_newer_rule_stay_and_new_ones_are_refused(empty: Engine) -> None:
+    upgrade(empty)
+    Repository(empty).record(samples.measurement())
+    downgrade(empty, "0003")
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE measurement SET worker_mode = NULL"))
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert connection.scalars(text("SELECT worker_mode FROM measurement")).all() == [None]
+    with pytest.raises(IntegrityError, match="load_is_known"), empty.begin() as connection:
+        connection.execute(text("UPDATE measurement SET attempt = 2"))
+    validated = text(
+        "SELECT conname FROM pg_constraint WHERE NOT convalidated AND connamespace = 'public'::regnamespace"
+    )
+    with empty.connect() as connection:
+        assert connection.scalars(validated).all() == ["ck_measurement_load_is_known"]
+
+
 def upgrade_to(engine: Engine, revision: str) -> None:
     with _locked(engine) as connection:
         command.upgrade(_config(connection), revision)
@@ -268,8 +304,9 @@ def test_going_back_before_the_histograms_drops_only_what_does_not_fit(empty: En
     upgrade(empty)
     repository = Repository(empty)
     nobody_counted = {"batches": None, "inferences": None, "duration_s": None, "rounds": ()}
+    told = samples.sweep("told", origin="import")
     bare = samples.measured(2, latency=samples.latency(samples=None), **nobody_counted)
-    repository.record_all([samples.measurement(1), samples.measurement(2, result=bare)])
+    repository.record_all([samples.measurement(1), samples.measurement(2, sweep=told, result=bare)])
     downgrade(empty, "0001")
     with empty.connect() as connection:
         assert connection.scalars(text("SELECT batch_size FROM measurement")).all() == [1]

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 
 from benchlib.errors import BadInput
-from benchlib.records import sweep_id_of
+from benchlib.records import MeasurementRecord, sweep_id_of
+from benchlib.results import COMPLETE, Check, Measurement
 from benchlib.spec import LoadSpec, ModelSpec
 from benchlib.store import DatabaseUnreachable, RecordRejected
-from benchlib.store.repository import Repository
+from benchlib.store.repository import Repository, Written
 from benchlib.store.tables import Base, MeasurementRow, SweepRow
 from tests.store import samples
 
@@ -402,7 +403,7 @@ def test_many_measurements_are_written_as_one_by_one(repository: Repository, eng
             1, sweep=samples.sweep("other", sweep_id=sweep_id_of("inf2_batch_sweep", "other"))
         ),
     ]
-    assert repository.record_all(records) == 3
+    assert repository.record_all(records) == Written(inserted=3)
     assert counts(engine) == {"environment": 1, "sweep": 2, "compilation": 0, "measurement": 3, "round": 4}
     rows = repository.comparison(SWEEP_ID).rows
     assert [(row.batch_size, row.status) for row in rows] == [(1, "ok"), (2, "failed")]
@@ -412,7 +413,7 @@ def test_many_measurements_are_written_once(repository: Repository, engine: Engi
     records = [samples.measurement(1), samples.measurement(2)]
     repository.record_all(records)
     before = counts(engine)
-    assert repository.record_all([*records, *records, samples.measurement(4)]) == 1
+    assert repository.record_all([*records, *records, samples.measurement(4)]) == Written(inserted=1)
     assert counts(engine) == {**before, "measurement": 3, "round": 6}
 
 
@@ -421,8 +422,67 @@ def test_of_several_records_of_an_attempt_the_one_recorded_later_stays(repositor
     early = samples.measurement(recorded_at=samples.NOON)
     repository.record_all([late, early])
     assert repository.comparison(SWEEP_ID).rows[0].throughput_inf_per_s == 13000.0
-    assert repository.record_all([early]) == 0
+    assert repository.record_all([early]) == Written()
     assert repository.comparison(SWEEP_ID).rows[0].throughput_inf_per_s == 13000.0
+
+
+def test_what_is_replaced_is_told_from_what_is_new_and_what_stays(repository: Repository) -> None:
+    repository.record_all([samples.measurement(1), samples.measurement(2)])
+    other = samples.measurement(2, result=samples.measured(2, throughput_inf_per_s=13000.0))
+    written = repository.record_all([samples.measurement(1), other, samples.measurement(4)])
+    assert written == Written(inserted=1, replaced=1)
+    assert repository.comparison(SWEEP_ID).rows[1].throughput_inf_per_s == 13000.0
+    assert counts(repository.engine)["round"] == 6
+
+
+def test_an_import_replaces_all_attempts_of_a_batch_size(repository: Repository) -> None:
+    imported = samples.sweep(origin="import")
+
+    def row(place: int, rate: float, minute: int) -> MeasurementRecord:
+        at = samples.NOON + timedelta(minutes=minute)
+        return samples.measurement(
+            1, place, sweep=imported, recorded_at=at, result=samples.measured(throughput_inf_per_s=rate)
+        )
+
+    def stored() -> list[tuple[int, float]]:
+        figures = select(MeasurementRow.attempt, MeasurementRow.throughput_inf_per_s)
+        with repository.engine.connect() as connection:
+            return [tuple(each) for each in connection.execute(figures.order_by(MeasurementRow.attempt))]
+
+    assert repository.record_all([row(1, 12000.0, 9)]) == Written(inserted=1)
+    grown = [row(1, 13000.0, 5), row(2, 12000.0, 9)]
+    assert repository.record_all(grown) == Written(inserted=1, replaced=1)
+    assert stored() == [(1, 13000.0), (2, 12000.0)]
+    assert repository.record_all([row(1, 12000.0, 9)]) == Written(replaced=2)
+    assert stored() == [(1, 12000.0)]
+
+
+CUT = Check(name=COMPLETE, passed=False, advice="Stopped.")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "interrupted"),
+    [
+        ([samples.measured(checks=(CUT,))], {1}),
+        ([samples.measured(checks=(CUT,)), None], {1}),
+        ([samples.measured(checks=(CUT,)), samples.measured(checks=(samples.NOISY,))], set()),
+        ([samples.measured(checks=(samples.NOISY,)), samples.measured(checks=(CUT,))], set()),
+        ([None], set()),
+    ],
+)
+def test_a_batch_size_is_interrupted_while_no_attempt_came_to_its_end(
+    repository: Repository, attempts: list[Measurement | None], interrupted: set[int]
+) -> None:
+    for number, result in enumerate(attempts, start=1):
+        failure = None if result else samples.failure()
+        repository.record(samples.measurement(1, number, result=result, failure=failure))
+    assert repository.interrupted(SWEEP_ID) == interrupted
+
+
+def test_another_scenario_completes_no_batch_size(repository: Repository) -> None:
+    repository.record(samples.measurement(result=samples.measured(checks=(CUT,))))
+    repository.record(samples.measurement(scenario="server", result=samples.served()))
+    assert repository.interrupted(SWEEP_ID) == {1}
 
 
 def test_one_wrong_record_of_many_keeps_all_out(repository: Repository, engine: Engine) -> None:
@@ -433,7 +493,7 @@ def test_one_wrong_record_of_many_keeps_all_out(repository: Repository, engine: 
 
 
 def test_nothing_is_written_where_there_is_nothing(repository: Repository) -> None:
-    assert repository.record_all([]) == 0
+    assert repository.record_all([]) == Written()
 
 
 def test_what_an_import_does_not_know_is_stored_as_unknown(repository: Repository) -> None:

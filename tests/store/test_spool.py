@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import subprocess
 import sys
@@ -14,13 +15,14 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from benchlib.errors import BenchError
-from benchlib.records import Record
+from benchlib.records import Record, sweep_of
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store import DatabaseUnreachable, RecordRejected
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.migrate import upgrade
+from benchlib.store.older import UNASKED
 from benchlib.store.repository import Repository
-from benchlib.store.spool import HEADER, Spool, store_record
+from benchlib.store.spool import HEADER, LOGGED, Spool, store_record
 from tests.store import samples
 
 AWAY = "postgresql+psycopg2://bench:open-sesame@127.0.0.1:1/results"
@@ -50,6 +52,31 @@ BROKEN = samples.measurement(2, result=samples.measured(2, inferences=23999))
 @pytest.mark.parametrize("record", RECORDS)
 def test_what_is_read_is_what_was_written(spool: Spool, record: Record) -> None:
     assert spool.read(spool.write(record)) == record
+
+
+def older(record: Record, spool: Spool) -> Path:
+    """The record's file as a version left it that could not ask for these."""
+    path = spool.write(record)
+    told = json.loads(path.read_bytes().partition(b"\n")[2])
+    for name in UNASKED:
+        del told.get("sweep", told)["spec"]["load"][name]
+    content = json.dumps(told).encode()
+    path.write_bytes(HEADER + hashlib.sha256(content).hexdigest().encode() + b"\n" + content + b"\n")
+    return path
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_what_an_older_version_wrote_asked_for_what_everything_did_then(spool: Spool, record: Record) -> None:
+    load = sweep_of(spool.read(older(record, spool))).spec.load
+    assert (load.worker_mode, load.warmup, load.stop, load.interleave) == ("thread", "fixed", "rounds", False)
+    assert load.duration_s == 60.0
+
+
+def test_a_line_of_an_older_versions_log_is_read_alike(spool: Spool) -> None:
+    content = older(samples.measurement(), spool).read_text().partition("\n")[2]
+    spool.rescue(f"{LOGGED}{content}")
+    for path in spool.pending():
+        assert sweep_of(spool.read(path)).spec.load.warmup == "fixed"
 
 
 @pytest.mark.parametrize("record", RECORDS)

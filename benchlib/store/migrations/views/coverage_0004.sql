@@ -53,19 +53,25 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         sweep.sweep_id,
-        CASE WHEN measured.status = 'invalid' THEN 'invalid' ELSE 'failed' END AS state,
+        CASE
+            WHEN measured.status = 'invalid' THEN 'invalid'
+            WHEN measured.status = 'ok' OR is_young THEN 'none'
+            ELSE 'failed'
+        END AS state,
         CASE measured.status
+            WHEN 'ok' THEN 'measured as ' || measured.worker_mode
             WHEN 'failed' THEN measured.failure_message
             WHEN 'invalid' THEN (
                 SELECT string_agg(checked.value ->> 'advice', ' ' ORDER BY checked.place)
                 FROM jsonb_array_elements(measured.checks) WITH ORDINALITY AS checked (value, place)
                 WHERE NOT (checked.value ->> 'passed')::boolean
             )
-            ELSE coalesce(compiled.failure_message, 'no result')
+            ELSE coalesce(compiled.failure_message, CASE WHEN is_young THEN 'not finished yet' ELSE 'no result' END)
         END AS reason
     FROM sweep
     LEFT JOIN LATERAL (
-        SELECT attempt.status, attempt.series_id, attempt.checks, attempt.failure_message
+        SELECT
+            attempt.status, attempt.series_id, attempt.worker_mode, attempt.checks, attempt.failure_message
         FROM measurement AS attempt
         WHERE attempt.sweep_id = sweep.sweep_id
             AND attempt.batch_size = series.batch_size
@@ -80,6 +86,13 @@ LEFT JOIN LATERAL (
         ORDER BY attempt.attempt DESC
         LIMIT 1
     ) AS compiled ON true
+    CROSS JOIN LATERAL (
+        SELECT
+            measured.status IS NULL
+            AND compiled.failure_message IS NULL
+            AND sweep.created_at > now() - interval '1 day'
+    ) AS age (is_young)
+    LEFT JOIN series AS other ON other.series_id = measured.series_id
     WHERE valid.sweep_id IS NULL
         AND sweep.night = calendar.night
         AND sweep.origin = 'dag'
@@ -97,7 +110,17 @@ LEFT JOIN LATERAL (
             series.arrivals = server_arrivals(sweep.target_batches_per_s, sweep.latency_limit_ms), true
         )
         AND series.batch_size = ANY (sweep.batch_sizes)
-        AND coalesce(measured.series_id = series.series_id, true)
+        AND CASE
+            WHEN measured.series_id IS NULL THEN coalesce(sweep.worker_mode IN ('auto', series.worker_mode), true)
+            WHEN measured.series_id = series.series_id THEN true
+            -- Of what the sweep left open, only the kind of worker came out as another one.
+            ELSE measured.status = 'ok' AND sweep.worker_mode = 'auto' AND ROW(
+                other.precision, other.replicas, other.workers, other.instance_type, other.hardware, other.arrivals
+            ) IS NOT DISTINCT FROM ROW(
+                series.precision, series.replicas, series.workers, series.instance_type, series.hardware,
+                series.arrivals
+            )
+        END
     ORDER BY measured.status = 'invalid' DESC NULLS LAST, sweep.created_at DESC
     LIMIT 1
 ) AS missing ON true;
