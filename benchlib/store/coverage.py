@@ -57,7 +57,8 @@ class Gap:
     ran_on: str
     """The instance type, or the backend where none is known."""
     state: Literal["none", "failed", "invalid"]
-    """``none``: no sweep ran; ``failed``: no figure; ``invalid``: one that cannot be believed."""
+    """``none``: no sweep ran, or with another kind of worker, or it is not finished yet; ``failed``: no
+    figure; ``invalid``: one that cannot be believed."""
     reason: str
     batch_sizes: tuple[int, ...]
 

@@ -168,7 +168,7 @@ def test_being_told_to_stop_keeps_the_finished_rounds(
 ) -> None:
     bench, made = compiled
     request = bench.write(bench.measure_request(made, rounds=1000, worker_mode=mode))
-    process = stopped(bench, request, tmp_path, number, once=lambda step: (step.fraction or 0) > 1 / 1000)
+    process = stopped(bench, request, tmp_path, number, once=lambda step: (step.fraction or 0) > 5 / 1000)
     assert process.returncode == status
     result = Measurement.model_validate_json((tmp_path / "result.json").read_bytes())
     assert 1 <= len(result.rounds) < 1000
@@ -241,8 +241,8 @@ def test_a_single_stream_is_one_worker_on_one_replica(compiled: tuple[Bench, dic
 @pytest.mark.dataplane
 def test_the_stop_rules_reach_the_workers(compiled: tuple[Bench, dict[str, Any]]) -> None:
     _, for_a_while = measure(*compiled, stop="duration", duration_s=0.5, rounds=1)
-    assert for_a_while["duration_s"] == pytest.approx(0.5, rel=0.5)
-    assert len(for_a_while["rounds"]) > 2
+    assert for_a_while["duration_s"] > 0.45
+    assert for_a_while["batches"] == len(for_a_while["rounds"]) * 40
     _, precise = measure(*compiled, stop="precision", relative_half_width=0.5, duration_s=60)
     interval = precise["throughput_interval"]
     assert (interval["high"] - interval["low"]) / 2 / precise["throughput_inf_per_s"] <= 0.5
