@@ -9,7 +9,8 @@ The bar is a 95th percentile below 100 ms, planning and transfer included, and n
 measurements.
 
 Each run of a page is about another series, sweep or model. `--times 10` makes the fleet ten times as large;
-with `--nights 365`, that shows what a larger fleet costs without the hour that ten years of it take to load.
+with `--nights 365`, that shows what a larger fleet costs without the hour and the 26 GB that ten years of it
+take.
 """
 
 from __future__ import annotations

@@ -259,7 +259,8 @@ class SweepRow(Base):
         ),
         CheckConstraint(_positive("latency_limit_ms"), "latency_limit"),
         Index(None, "created_at"),
-        Index(None, "night"),
+        # Of one model on one night, which coverage looks for at every gap.
+        Index("ix_sweep_night_model", "night", "model"),
         {"comment": "What was asked: one model, several batch sizes; one row per DAG run or import"},
     )
 
@@ -721,6 +722,8 @@ class ChangeRow(Base):
         CheckConstraint("confidence > 0 AND confidence < 1", "confidence"),
         CheckConstraint("detector <> ''", "named"),
         CheckConstraint("last_good_sweep_id <> first_bad_sweep_id", "sweeps"),
+        # The newest first, as pages list them.
+        Index(None, "detected_at"),
         Index(None, "first_bad_sweep_id"),
         Index(None, "last_good_sweep_id"),
         {"comment": "Shifts found in a series: where, how large, which way"},

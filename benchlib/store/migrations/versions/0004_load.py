@@ -77,6 +77,9 @@ def upgrade() -> None:
     _add_rules_for_new_rows("measurement", STRICTER_RULES)
     _replace_rules("'thread', 'process', 'native'", FIGURES)
     _grow_series()
+    op.drop_index("ix_sweep_night", "sweep")
+    op.create_index("ix_sweep_night_model", "sweep", ["night", "model"])
+    op.create_index("ix_change_detected_at", "change", ["detected_at"])
     for name in GROWN_VIEWS:
         replace(VIEWS / f"{name}_0004.sql")
     for name in NEW_VIEWS:
@@ -87,6 +90,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in reversed((*GROWN_VIEWS, *NEW_VIEWS)):
         op.execute(f"DROP VIEW {name}")
+    op.drop_index("ix_change_detected_at", "change")
+    op.drop_index("ix_sweep_night_model", "sweep")
+    op.create_index("ix_sweep_night", "sweep", ["night"])
     _shrink_series()
     _replace_rules("'thread', 'process'", OLD_FIGURES)
     for table, rules, columns in (
