@@ -50,7 +50,9 @@ class Bench:
         return self.run("compile", {"model": model, **request})
 
     def measure_request(self, compiled: dict[str, Any], **load: Any) -> dict[str, Any]:
-        quick = {"batches_per_worker": 20, "warmup_batches": 2, "rounds": 2}
+        # Named, because a calibration loads a replica in a process of its own.
+        mode = {"worker_mode": "native", "warmup": "fixed"}
+        quick = {"batches_per_worker": 20, "warmup_batches": 2, "rounds": 2, **mode}
         return {
             "artifact": compiled["artifact"],
             "backend": compiled["backend"],

@@ -224,7 +224,7 @@ def test_workers_are_what_was_asked_for(
 
 @pytest.mark.dataplane
 def test_auto_says_what_it_chose_and_why(compiled: tuple[Bench, dict[str, Any]]) -> None:
-    done, raw = measure(*compiled)
+    done, raw = measure(*compiled, worker_mode="auto", warmup="stable")
     assert raw["topology"].startswith(
         "C++ loop without the interpreter's lock: TorchScript replicas; a call takes"
     )
