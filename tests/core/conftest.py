@@ -50,9 +50,7 @@ class Bench:
         return self.run("compile", {"model": model, **request})
 
     def measure_request(self, compiled: dict[str, Any], **load: Any) -> dict[str, Any]:
-        # Named, because a calibration loads a replica in a process of its own.
-        mode = {"worker_mode": "native", "warmup": "fixed"}
-        quick = {"batches_per_worker": 20, "warmup_batches": 2, "rounds": 2, **mode}
+        quick = {"batches_per_worker": 20, "warmup_batches": 2, "rounds": 2}
         return {
             "artifact": compiled["artifact"],
             "backend": compiled["backend"],
