@@ -94,10 +94,22 @@ def current_sweep() -> SweepRecord:
     from benchlib.orchestration.steps import sweep_record
 
     context = get_current_context()
-    run, params, defaults = context["dag_run"], dict(context["params"]), context["dag"].params.dump()
+    run, params = context["dag_run"], dict(context["params"])
     profile = params.pop("profile", None)
-    expanded = expand(profile, params, {name: defaults[name] for name in params})
-    return sweep_record(expanded, dag_id=run.dag_id, run_id=run.run_id, created_at=run.run_after)
+    asked = params if profile is None else with_profile(profile, params, run.conf or {})
+    return sweep_record(asked, dag_id=run.dag_id, run_id=run.run_id, created_at=run.run_after)
+
+
+def with_profile(profile: str, params: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile goes over the DAG's defaults and under what was given.
+
+    REST gives what somebody asked for. The form gives every field: there, one at its default was left alone.
+    """
+    if set(params) <= set(given):
+        defaults = get_current_context()["dag"].params.dump()
+        return expand(profile, params, {name: defaults[name] for name in params})
+    asked = {name: value for name, value in params.items() if name in given or name == "backend"}
+    return {**params, **expand(profile, asked)}
 
 
 def current_attempt() -> int:

@@ -24,6 +24,7 @@ from benchlib.orchestration.names import DAG_ID
 from benchlib.orchestration.postgres import embedded_postgres, upgrade_results
 from benchlib.orchestration.run_once import start_run
 from benchlib.orchestration.sweep_params import flat_params, sweep_spec
+from benchlib.profiles import expand
 from benchlib.report.terminal import open_console, print_comparison
 from benchlib.settings import Settings
 from benchlib.spec import SweepSpec
@@ -63,7 +64,7 @@ def demo(params: Mapping[str, Any]) -> None:
     be done; nothing was written.
     """
     settings = Settings.from_environment()
-    spec = sweep_spec({"backend": settings.backend, **params})
+    spec = sweep_spec(_expanded({"backend": settings.backend, **params}))
     check_beforehand(spec, settings)
     with (
         stopped_by_signals(),
@@ -85,6 +86,13 @@ class _Outcome:
     sweep_id: uuid.UUID | None
     """``None``: it ended before it had planned anything."""
     log: Path
+
+
+def _expanded(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile goes over this command's defaults and under what was typed."""
+    typed = dict(params)
+    profile = typed.pop("profile", None)
+    return typed if profile is None else {**DEFAULTS, **expand(profile, typed)}
 
 
 def _run(spec: SweepSpec, settings: Settings) -> _Outcome:

@@ -8,13 +8,10 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import click
 import typer
-from click.core import ParameterSource
 
 from benchlib.orchestration.sweep_params import PARAMETERS, allowed, describe
-from benchlib.profiles import PROFILES, expand
-from benchlib.settings import Settings
+from benchlib.profiles import PROFILES
 
 PANELS = {
     "What to measure": (
@@ -56,24 +53,28 @@ LONGEST_METAVAR = 16
 def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command one option per parameter of a sweep; its first argument is a mapping of those given.
 
-    An option without a default that is not given is not in the mapping.
+    An option without a default that is not given is not in the mapping. With a profile, which is in the
+    mapping under that name, it holds what was typed and no defaults: they are for the profile to cover.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
         own_names = {parameter.name for parameter in own}
 
-        def run(**given: Any) -> None:
+        def run(context: typer.Context, **given: Any) -> None:
             rest = {name: value for name, value in given.items() if name in own_names}
             params = {name: given[name] for name in PARAMETERS if given[name] is not None}
             if "compiler_args" in params:
                 params["compiler_args"] = shlex.split(params["compiler_args"])
-            command(_with_profile(given["profile"], params), **rest)
+            if given["profile"] is not None:
+                typed = {name: value for name, value in params.items() if _is_typed(context, name)}
+                params = {"profile": given["profile"], **typed}
+            command(params, **rest)
 
         run.__name__, run.__annotations__ = command.__name__, {}
         run.__doc__ = _unwrapped(inspect.getdoc(command) or "")
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [_profile_parameter()]
+            [_CONTEXT, _profile_parameter()]
             + [
                 _parameter(name, panel, defaults.get(name))
                 for panel, names in PANELS.items()
@@ -84,6 +85,14 @@ def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., N
         return run
 
     return decorate
+
+
+_CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _profile_parameter() -> inspect.Parameter:
@@ -97,20 +106,6 @@ def _profile_parameter() -> inspect.Parameter:
     return inspect.Parameter(
         "profile", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
     )
-
-
-def _with_profile(profile: str | None, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile goes over the command's defaults and under what was typed."""
-    if profile is None:
-        return dict(params)
-    context = click.get_current_context()
-    typed = {
-        name: value
-        for name, value in params.items()
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
-    backend = {"backend": Settings.from_environment().backend}
-    return {**params, **expand(profile, {**backend, **typed})}
 
 
 def _unwrapped(text: str) -> str:

@@ -20,6 +20,7 @@ from benchlib.orchestration.airflow_environment import ADMIN, Ports, Secrets
 from benchlib.orchestration.local_airflow import address_file
 from benchlib.orchestration.names import COMPILE_TASK, DAG_ID, MEASURE_TASK, PLAN_TASK
 from benchlib.orchestration.sweep_params import flat_params, sweep_spec
+from benchlib.profiles import expand
 from benchlib.progress import Progress, Stage, State
 from benchlib.records import sweep_id_of
 from benchlib.report.terminal import open_console, print_comparison
@@ -70,9 +71,12 @@ def trigger(
 
 def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
     """What is given, checked here as the run would check it: the same sentence, but at once."""
-    spec = sweep_spec({"model": "any", "batch_sizes": "1", **params})
-    flat = flat_params(spec)
-    return {name: flat[name] for name in params}
+    typed = dict(params)
+    profile = typed.pop("profile", None)
+    flat = flat_params(sweep_spec({"model": "any", "batch_sizes": "1", **expand(profile, typed)}))
+    # What a profile stands for depends on the backend, which the run knows.
+    asked = {name: flat[name] for name in typed}
+    return asked if profile is None else {"profile": profile, **asked}
 
 
 def _client(settings: Settings) -> AirflowClient:

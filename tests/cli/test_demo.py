@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import Engine, text
 
 from benchlib.orchestration.sweep_params import PARAMETERS
 from tests.orchestration.conftest import is_running, wait_until
@@ -47,6 +48,8 @@ def use_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UsePython:
         (("--duration-s", "0"), "duration_s: '0' is not allowed; allowed: a number above 0, at most 86400"),
         (("--latency-limit-ms", "low"), "latency_limit_ms: 'low' is not allowed; allowed: a number above 0"),
         (("--target-batches-per-s", "5"), "target_batches_per_s: 5.0 is not allowed; allowed: none outside"),
+        (("--profile", "fast"), "profile: 'fast' is not allowed; allowed: tutorial, aws-published"),
+        (("--profile", "tutorial", "--rounds", "0"), "rounds: '0' is not allowed"),
         (("--model", "config:none"), "model: 'config:none' is not allowed; allowed: what there is"),
         (("--interpreter", "/no/python"), "interpreter: '/no/python' is not allowed"),
     ],
@@ -135,6 +138,16 @@ def test_a_batch_size_without_a_result_fails_the_command_after_the_table(
     assert error == f"bench: no result for batch size 1: the details are in {log}\n"
     assert "ERROR" not in out
     assert "this one does not fit" in log.read_text()
+
+
+def test_a_profile_covers_the_demos_own_defaults(bench: Bench, use_python: UsePython, engine: Engine) -> None:
+    use_python(OBEDIENT)
+    typed = ("--model", "config:tiny", "--batch-sizes", "8")
+    assert bench("demo", "--profile", "aws-published", *typed)[0] == 0
+    query = text("SELECT head, inputs, replicas, batch_sizes, rounds, batches_per_worker FROM sweep")
+    with engine.connect() as connection:
+        stored = connection.execute(query).one()
+    assert tuple(stored) == ("encoder", "zeros_int32", 2, [8], 3, 12)
 
 
 @pytest.mark.slow

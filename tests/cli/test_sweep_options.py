@@ -55,6 +55,12 @@ def test_only_what_is_given_or_has_a_default_reaches_the_command() -> None:
     }
 
 
+def test_a_profile_leaves_only_what_was_typed_beside_it() -> None:
+    assert run("--profile", "tutorial")[0] == {"profile": "tutorial"}
+    typed, _ = run("--profile", "tutorial", "--rounds", "4", "--batch-sizes", "1")
+    assert typed == {"profile": "tutorial", "rounds": "4", "batch_sizes": "1"}
+
+
 def test_what_is_typed_is_what_a_sweep_is_made_of() -> None:
     options = (
         "--scenario",

@@ -13,6 +13,11 @@ def test_a_bad_option_is_refused_before_airflow_is_asked(bench: Bench) -> None:
     assert error == "bench: rounds: '0' is not allowed; allowed: a whole number from 1 to 1000\n"
 
 
+def test_a_profile_that_does_not_exist_is_refused_before_airflow_is_asked(bench: Bench) -> None:
+    code, _, error = bench("trigger", "--profile", "fast")
+    assert (code, error) == (2, "bench: profile: 'fast' is not allowed; allowed: tutorial, aws-published\n")
+
+
 def test_options_that_contradict_each_other_are_refused_too(bench: Bench) -> None:
     code, _, error = bench("trigger", "--scenario", "server")
     assert code == 2

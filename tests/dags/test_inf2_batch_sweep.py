@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 
 from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.names import COMPILE_SLOTS, DAG_ID, DEVICE_POOL_SLOTS
-from benchlib.orchestration.sweep_params import PARAMETERS, sweep_spec
+from benchlib.orchestration.sweep_params import PARAMETERS, flat_params, sweep_spec
 from benchlib.records import sweep_id_of
 from benchlib.settings import Settings
 from benchlib.spec import ModelSpec, SweepSpec
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.repository import Repository
+from benchlib.store.tables import SweepRow
 from tests.conftest import new_database
 from tests.orchestration.fake_python import OBEDIENT, failing, write_fake_python
 
@@ -56,6 +57,18 @@ PARAMS: list[tuple[str, object, bool]] = [
     ("profile", "fast", False),
 ]
 
+WHOLE_FORM = flat_params(SweepSpec(model=ModelSpec(name="bert-base-uncased"), batch_sizes="1-10"))
+PROFILE_RUNS: dict[str, dict[str, Any]] = {
+    "profile by REST": {"profile": "aws-published", "model": "config:tiny", "sequence_length": 128},
+    "profile in the form": {**WHOLE_FORM, "profile": "aws-published", "model": "config:tiny"},
+    "profile and more by REST": {
+        "profile": "aws-published",
+        "model": "config:tiny",
+        "batch_sizes": [1],
+        "replicas": "auto",  # what the form has too, but here it was asked for
+    },
+}
+
 CRASHES_ONCE = """
 if not os.path.exists({marker!r}):
     open({marker!r}, "w").close()
@@ -91,6 +104,9 @@ def facts(database: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "runs": {
             name: {"python": python, "params": {**LOAD, "batch_sizes": sizes}}
             for name, (python, sizes) in runs.items()
+        }
+        | {
+            name: {"python": python("c", OBEDIENT), "params": params} for name, params in PROFILE_RUNS.items()
         },
     }
     environment = {
@@ -172,6 +188,26 @@ def test_a_failing_first_batch_size_stops_no_other(facts: dict[str, Any], databa
     engine.dispose()
     assert [(row.batch_size, row.status) for row in comparison.rows] == [(1, "failed"), (2, "ok"), (3, "ok")]
     assert comparison.rows[0].reason == "batch size 1 does not fit"
+
+
+@pytest.mark.parametrize(
+    ("run", "replicas", "sizes"),
+    [
+        ("profile by REST", 2, [1, 8]),
+        ("profile in the form", 2, [1, 8]),
+        ("profile and more by REST", None, [1]),
+    ],
+)
+def test_a_profile_goes_under_what_was_given_and_over_the_defaults(
+    facts: dict[str, Any], database: str, run: str, replicas: int | None, sizes: list[int]
+) -> None:
+    assert facts["runs"][run]["state"] == "success"
+    engine = create_engine(database)
+    asked = select(SweepRow.model, SweepRow.head, SweepRow.inputs, SweepRow.replicas, SweepRow.batch_sizes)
+    with engine.connect() as connection:
+        stored = connection.execute(asked.where(SweepRow.sweep_id == sweep_of(facts, run))).one()
+    engine.dispose()
+    assert tuple(stored) == ("config:tiny", "encoder", "zeros_int32", replicas, sizes)
 
 
 def test_the_report_is_in_the_log(facts: dict[str, Any]) -> None:
