@@ -32,11 +32,11 @@ log = logging.getLogger("benchlib")
 Request = CompileRequest | MeasureRequest | InterleavedRequest
 
 
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
 class NoRoom(BenchError):
     """A result is there, but no disk to leave it on."""
-
-
-EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ ARTIFACT_FORMAT: Final = 1
 """Part of every key. Raise it when the layout above changes, or the module that `benchlib.models` hands to
 the compiler: then no older program is found."""
 
+SWEEP_BYTES: Final = 10 * 10**9
+"""Ten batch sizes of BERT-base with their weights inside, the compiler's own files, and some room."""
+
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
 

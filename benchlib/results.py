@@ -142,7 +142,10 @@ class Interval(Result):
 
 
 class LatencyIntervals(Result):
-    """Distribution-free limits of the percentiles, ms; ``None`` where the percentile itself is missing."""
+    """Distribution-free limits of the percentiles, ms.
+
+    ``None`` where the percentile is missing or, in the scenario server, too few arrivals bound it.
+    """
 
     p50_ms: Interval | None = None
     p90_ms: Interval | None = None
@@ -170,7 +173,7 @@ class LatencyHistogram(Result):
 
 
 class Round(Result):
-    """One measured window in which every worker was busy all the time."""
+    """One measured window: every worker was busy all the time, or (server) served what arrived."""
 
     index: int = Field(ge=0)
     batches: int = Field(ge=1)
@@ -244,8 +247,8 @@ class Reading(Result):
 class Measurement(Result):
     """The rounds of one batch size in one scenario, with what is needed to believe them.
 
-    What was measured here is complete. ``None`` stands for what an imported table does not say: the load, or
-    all the counts.
+    What was measured here has its load and all counts. ``None`` stands for what an imported table does not
+    say of them.
     """
 
     format_version: Literal[1] = 1

@@ -2106,7 +2106,7 @@ COMMENT ON COLUMN sweep.arrival_seed IS 'server: asked seed of the random arriva
 
 ALTER TABLE sweep ALTER COLUMN arrival_seed DROP DEFAULT;
 
-ALTER TABLE sweep ADD COLUMN interleave BOOLEAN DEFAULT false NOT NULL;
+ALTER TABLE sweep ADD COLUMN interleave BOOLEAN DEFAULT 'false' NOT NULL;
 
 COMMENT ON COLUMN sweep.interleave IS 'Asked to measure all batch sizes in turns, round by round';
 

@@ -76,32 +76,49 @@ def choose_harness(
         probe=probe,
         process_env=ProcessEnvironment(backend, layout),
     )
+    alone = replace(options, probe=None)
+    _check(load, layout, backend)
     topology = _asked_topology(load.worker_mode, layout, backend) or choose_topology(
-        loader, example, workers=layout.workers, options=replace(options, probe=None)
+        loader, example, workers=layout.workers, options=alone
     )
-    if load.interleave and backend.needs_process_per_core():
-        raise BadInput("interleave", True, "false: the device takes one process per core here")
-    if topology.processes > 1 and layout.replicas > layout.cores and backend.process_environment([0]):
-        why = "Python threads of one process: replicas share cores, and two processes cannot"
-        topology = Topology("python", 1, why, topology.cost)
-    if load.interleave and topology.processes > 1:
-        why = "Python threads of one process, which holds the programs of all batch sizes"
-        topology = Topology("python", 1, why, topology.cost)
+    topology = _in_one_process(load, layout, backend, topology)
     if topology.loop == "python" and topology.processes < layout.workers and topology.cost is None:
         # Several workers share a lock: whether it slows them down shows only beside a call alone.
-        topology = replace(topology, cost=calibrate(loader, example, replace(options, probe=None)))
+        topology = replace(topology, cost=calibrate(loader, example, alone))
     log.info("workers: %s", topology.why)
     return Harness(topology, topology.apply(options))
 
 
+def _check(load: LoadSpec, layout: Layout, backend: Backend) -> None:
+    """Refuse what a device that takes one process per core cannot do, before anything is loaded."""
+    if not backend.needs_process_per_core():
+        return
+    if load.interleave:
+        raise BadInput("interleave", True, "false: the device takes one process per core here")
+    if layout.replicas > layout.cores:
+        allowed = f"at most {layout.cores}, one per core: each takes its own process"
+        raise BadInput("replicas", layout.replicas, allowed)
+    if load.worker_mode in ("thread", "native"):
+        allowed = "auto or process: the device takes one process per core here"
+        raise BadInput("worker_mode", load.worker_mode, allowed)
+
+
+def _in_one_process(load: LoadSpec, layout: Layout, backend: Backend, topology: Topology) -> Topology:
+    """Threads instead, where replicas or programs share what two processes cannot."""
+    if topology.processes == 1:
+        return topology
+    if load.interleave:
+        shared = "which holds the programs of all batch sizes"
+    elif layout.replicas > layout.cores and backend.process_environment([0]):
+        shared = "because replicas share cores, and two processes cannot"
+    else:
+        return topology
+    return Topology("python", 1, f"Python threads of one process, {shared}", topology.cost)
+
+
 def _asked_topology(asked: WorkerModeAsked, layout: Layout, backend: Backend) -> Topology | None:
-    replicas, cores = layout.replicas, layout.cores
+    replicas = layout.replicas
     if backend.needs_process_per_core():
-        if replicas > cores:
-            raise BadInput("replicas", replicas, f"at most {cores}, one per core: each takes its own process")
-        if asked in ("thread", "native"):
-            allowed = "auto or process: the device takes one process per core here"
-            raise BadInput("worker_mode", asked, allowed)
         return Topology("python", replicas, "one process per replica: a process can load onto one core only")
     topologies: dict[str, Topology] = {
         "thread": Topology("python", 1, "Python threads of one process, as asked"),

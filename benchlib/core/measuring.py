@@ -14,7 +14,7 @@ from benchlib.core.accuracy import check_outputs
 from benchlib.core.driving import Driven, drive_closed
 from benchlib.core.host_watch import HostActivity, HostSources, watching_host
 from benchlib.core.layout import Layout
-from benchlib.core.serving import drive_server
+from benchlib.core.server import drive_server
 from benchlib.core.session import Session, limit_threads
 from benchlib.core.validity import Evidence, validity
 from benchlib.environment import capture

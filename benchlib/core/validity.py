@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchlib.core.host_watch import ClockFigures, CpuUse, HostActivity
 from benchlib.loadgen.open_loop import OpenLoopRun
-from benchlib.loadgen.server_summary import BACKLOG_TOLERANCE
+from benchlib.loadgen.server_summary import BACKLOG_TOLERANCE, last_waits_ns
 from benchlib.loadgen.stamps import Stamps, worker_rates_per_s
 from benchlib.loadgen.topology import FREE_LOCK_SHARE
 from benchlib.results import (
@@ -546,14 +546,13 @@ def arrivals_kept_up(run: OpenLoopRun) -> Check:
     if run.end_ns.size == 0:
         return Check(name="arrivals_kept_up", passed=False, advice="No arrival was served: start it again.")
     span_ns = float(run.scheduled_ns[-1] - run.scheduled_ns[0])
-    waits_ns = run.start_ns - run.scheduled_ns
-    last_ns = float(np.median(waits_ns[-max(1, waits_ns.size // 10) :]))
+    last_ns = last_waits_ns(run)
     return _at_least(
         "arrivals_kept_up",
         max(0.0, 1 - last_ns / span_ns) if span_ns else None,
         1 - BACKLOG_TOLERANCE,
         "ratio",
-        f"The last tenth of {waits_ns.size} arrivals waited {last_ns * 1e-6:.3g} ms for a worker.",
+        f"The last tenth of {run.end_ns.size} arrivals waited {last_ns * 1e-6:.3g} ms for a worker.",
         "The device cannot serve this rate: lower it, or use more replicas.",
     )
 

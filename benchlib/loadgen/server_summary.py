@@ -101,9 +101,13 @@ def judge(run: OpenLoopRun, target_batches_per_s: float, limit_ms: float) -> Ser
 
 def kept_up(run: OpenLoopRun) -> bool:
     """True when the waiting line did not grow: under an overload of x the last arrivals wait x of the run."""
+    return last_waits_ns(run) <= BACKLOG_TOLERANCE * float(run.scheduled_ns[-1] - run.scheduled_ns[0])
+
+
+def last_waits_ns(run: OpenLoopRun) -> float:
+    """How long the last tenth of the arrivals waited for a worker, in the median; nanoseconds."""
     waits_ns = run.start_ns - run.scheduled_ns
-    last_ns = float(np.median(waits_ns[-max(1, len(waits_ns) // 10) :]))
-    return last_ns <= BACKLOG_TOLERANCE * float(run.scheduled_ns[-1] - run.scheduled_ns[0])
+    return float(np.median(waits_ns[-max(1, len(waits_ns) // 10) :]))
 
 
 def dispatch_delays_ns(run: OpenLoopRun) -> NDArray[np.int64]:

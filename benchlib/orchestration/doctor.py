@@ -22,7 +22,7 @@ from typing import Literal
 import psutil
 from sqlalchemy import text
 
-from benchlib.artifacts import ArtifactStore
+from benchlib.artifacts import SWEEP_BYTES, ArtifactStore
 from benchlib.errors import BenchError
 from benchlib.interpreters import find_neuron_interpreter
 from benchlib.orchestration.names import DEVICE_POOL, DEVICE_POOL_SLOTS
@@ -32,9 +32,6 @@ from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of, explained
 from benchlib.store.migrate import current_revision, head_revision
 from benchlib.store.spool import Spool
-
-FREE_DISK_BYTES = 10 * 10**9
-"""Ten batch sizes of BERT-base with their weights inside, compilers' own files, and some room."""
 
 FREE_MEMORY_BYTES = 4 * 10**9
 """A compiler's appetite for BERT-base."""
@@ -182,7 +179,7 @@ def _device(settings: Settings, _: Environ) -> Iterator[Finding]:
 
 def _disk(settings: Settings, _: Environ) -> Iterator[Finding]:
     place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    free, wanted = shutil.disk_usage(place).free, FREE_DISK_BYTES
+    free, wanted = shutil.disk_usage(place).free, SWEEP_BYTES
     found = f"{free / 1e9:.1f} GB free at {place}"
     if free >= wanted:
         yield Finding("disk", "ok", found)

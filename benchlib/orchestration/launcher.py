@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn, overload
+from typing import Literal, NoReturn
 
 from pydantic import ValidationError
 
@@ -61,49 +61,6 @@ class StepInterrupted(StepFailed):
     """The step was stopped from outside; what it had finished has been handed over."""
 
 
-@overload
-def run_step(
-    python: Path,
-    request: CompileRequest,
-    *,
-    timeout_s: float,
-    on_progress: Callable[[Progress], None] = ...,
-    grace_s: float = ...,
-    keep_open: Sequence[int] = ...,
-) -> CompileResult: ...
-@overload
-def run_step(
-    python: Path,
-    request: MeasureRequest,
-    *,
-    timeout_s: float,
-    on_progress: Callable[[Progress], None] = ...,
-    grace_s: float = ...,
-    keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measured], object] = ...,
-) -> Measurement: ...
-@overload
-def run_step(
-    python: Path,
-    request: InterleavedRequest,
-    *,
-    timeout_s: float,
-    on_progress: Callable[[Progress], None] = ...,
-    grace_s: float = ...,
-    keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measured], object] = ...,
-) -> InterleavedResult: ...
-@overload
-def run_step(
-    python: Path,
-    request: Request,
-    *,
-    timeout_s: float,
-    on_progress: Callable[[Progress], None] = ...,
-    grace_s: float = ...,
-    keep_open: Sequence[int] = ...,
-    on_partial: Callable[[Measured], object] = ...,
-) -> CompileResult | Measured: ...
 def run_step(
     python: Path,
     request: Request,
@@ -118,9 +75,13 @@ def run_step(
 
     However this call ends, nothing that the step started is left running: SIGTERM, then SIGKILL after
     ``grace_s``. ``keep_open`` are file descriptors that the child inherits, such as a lock. When this process
-    is itself told to stop, ``on_partial`` gets what the child had finished measuring by then.
+    is itself told to stop, or the time is over, ``on_partial`` gets what the child had finished measuring.
+
+    Returns:
+        what the request is for: a `CompileResult`, a `Measurement` or an `InterleavedResult`.
 
     Raises:
+        StepInterrupted: stopped, with something handed over.
         StepFailed: no usable result: an error, a crash, or no end within ``timeout_s``.
     """
     with tempfile.TemporaryDirectory(prefix="bench-step-") as directory:

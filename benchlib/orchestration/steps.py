@@ -21,11 +21,7 @@ from benchlib.orchestration.sweep_params import sweep_spec
 from benchlib.progress import Progress
 from benchlib.records import SweepRecord, sweep_id_of
 from benchlib.report.render import render
-from benchlib.results import (
-    ArtifactRef,
-    CompileResult,
-    Measurement,
-)
+from benchlib.results import ArtifactRef, CompileResult, Measurement
 from benchlib.settings import Settings
 from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest
 

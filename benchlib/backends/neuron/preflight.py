@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchlib.artifacts import SWEEP_BYTES
 from benchlib.backends.neuron import monitor
 from benchlib.backends.neuron.backend import transformers_problem
 from benchlib.backends.neuron.host import NeuronDevice, NeuronHost
 from benchlib.errors import BenchError
 from benchlib.interpreters import PIN_ADVICE
 from benchlib.results import Check
-
-FREE_DISK_BYTES = 10 * 10**9
-"""Ten batch sizes of BERT-base with their weights inside, the compiler's own files, and some room."""
 
 
 def preflight(host: NeuronHost, workdir: Path) -> tuple[Check, ...]:
@@ -137,7 +135,7 @@ def _transformers_check() -> Check:
 
 
 def _disk_check(workdir: Path) -> Check:
-    free_gb, needed_gb = shutil.disk_usage(workdir).free / 1e9, FREE_DISK_BYTES / 1e9
+    free_gb, needed_gb = shutil.disk_usage(workdir).free / 1e9, SWEEP_BYTES / 1e9
     return Check(
         name="disk",
         passed=free_gb >= needed_gb,

@@ -191,78 +191,30 @@ def _sweep_columns() -> list[sa.Column[Any]]:
         "nullif(btrim(coalesce(nullif(head, 'classification'), '') || ' ' || "
         "coalesce(nullif(inputs, 'text'), '')), '')"
     )
+    rate = "server: asked mean rate of the arrivals; NULL: search the highest that meets the limit"
+    width = "Asked half of the 95 percent interval over its value, for stop precision"
+    warmup = "fixed: warmup_batches and no more; stable: until it settled"
+    head = "What the network ends in: classification, or encoder for none"
+    interleave = "Asked to measure all batch sizes in turns, round by round"
     return [
-        sa.Column(
-            "head",
-            sa.Text(),
-            server_default="classification",
-            nullable=False,
-            comment="What the network ends in: classification, or encoder for none",
-        ),
-        sa.Column(
-            "inputs",
-            sa.Text(),
-            server_default="text",
-            nullable=False,
-            comment="What it is called with: text, or zeros_int32",
-        ),
+        _asked("head", sa.Text(), "classification", head),
+        _asked("inputs", sa.Text(), "text", "What it is called with: text, or zeros_int32"),
         sa.Column("model_variant", sa.Text(), sa.Computed(variant, persisted=True), comment=MODEL_VARIANT),
-        sa.Column(
-            "worker_mode",
-            sa.Text(),
-            server_default="thread",
-            nullable=False,
-            comment="Asked kind of worker; auto leaves it to a calibration",
-        ),
-        sa.Column(
-            "warmup",
-            sa.Text(),
-            server_default="fixed",
-            nullable=False,
-            comment="fixed: warmup_batches and no more; stable: until it settled",
-        ),
-        sa.Column(
-            "stop",
-            sa.Text(),
-            server_default="rounds",
-            nullable=False,
-            comment="What ends the measuring: rounds, duration or precision",
-        ),
-        sa.Column(
-            "duration_s",
-            sa.Double(),
-            server_default="60",
-            nullable=False,
-            comment="Asked measured time, or the longest for stop precision, s",
-        ),
-        sa.Column(
-            "relative_half_width",
-            sa.Double(),
-            server_default="0.005",
-            nullable=False,
-            comment="Asked half of the 95 percent interval over its value, for stop precision",
-        ),
-        sa.Column(
-            "target_batches_per_s",
-            sa.Double(),
-            comment="server: asked mean rate of the arrivals; NULL: search the highest that meets the limit",
-        ),
+        _asked("worker_mode", sa.Text(), "thread", "Asked kind of worker; auto leaves it to a calibration"),
+        _asked("warmup", sa.Text(), "fixed", warmup),
+        _asked("stop", sa.Text(), "rounds", "What ends the measuring: rounds, duration or precision"),
+        _asked("duration_s", sa.Double(), "60", "Asked measured time, or the longest for stop precision, s"),
+        _asked("relative_half_width", sa.Double(), "0.005", width),
+        sa.Column("target_batches_per_s", sa.Double(), comment=rate),
         sa.Column("latency_limit_ms", sa.Double(), comment="Highest acceptable P99, ms; NULL: none"),
-        sa.Column(
-            "arrival_seed",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="server: asked seed of the random arrivals",
-        ),
-        sa.Column(
-            "interleave",
-            sa.Boolean(),
-            server_default=sa.false(),
-            nullable=False,
-            comment="Asked to measure all batch sizes in turns, round by round",
-        ),
+        _asked("arrival_seed", sa.BigInteger(), "0", "server: asked seed of the random arrivals"),
+        _asked("interleave", sa.Boolean(), "false", interleave),
     ]
+
+
+def _asked(name: str, type_: sa.types.TypeEngine[Any], before: str, comment: str) -> sa.Column[Any]:
+    """What every sweep asks for; ``before`` is how the ones that are there were run."""
+    return sa.Column(name, type_, server_default=sa.text(f"'{before}'"), nullable=False, comment=comment)
 
 
 SWEEP_RULES = {
