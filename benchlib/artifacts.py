@@ -120,19 +120,15 @@ class ArtifactStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._shown = _SECRETS.sub("...", url)
+        self.shown = _SECRETS.sub("...", url)
+        """The URL without passwords."""
         try:
             # Other hosts write there too: a listing from memory would not have their programs.
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise BadInput("artifact_url", self._shown, f"a URL that fsspec can open ({error})") from error
+            raise BadInput("artifact_url", self.shown, f"a URL that fsspec can open ({error})") from error
         except Exception as error:  # some connect at once
             raise self._unusable("cannot be opened", error) from error
-
-    @property
-    def shown(self) -> str:
-        """The URL without passwords."""
-        return self._shown
 
     def probe(self) -> None:
         """Write and remove a small file.
@@ -148,7 +144,7 @@ class ArtifactStore:
             self._fs.rm_file(path)
         except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
             allowed = f"a URL that can be written ({_reason(error)})"
-            raise BadInput("artifact_url", self._shown, allowed) from error
+            raise BadInput("artifact_url", self.shown, allowed) from error
         except Exception as error:  # every file system has its own exceptions for its own refusals
             with suppress(Exception):
                 self._fs.rm_file(path)
@@ -213,7 +209,7 @@ class ArtifactStore:
         no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
         mend = "make room there" if no_room else "see that this host can reach it and may use it"
         return BenchError(
-            f"the artifact store {self._shown} {what}: {_reason(error)}; {mend}, or set BENCH_ARTIFACT_URL "
+            f"the artifact store {self.shown} {what}: {_reason(error)}; {mend}, or set BENCH_ARTIFACT_URL "
             "to another place, then run it again"
         )
 
@@ -243,7 +239,7 @@ class ArtifactStore:
             if upload.manifest.artifact == ref:
                 return upload
         raise BenchError(
-            f"the artifact store {self._shown} has no program {ref.filename} ({ref.sha256[:12]})"
+            f"the artifact store {self.shown} has no program {ref.filename} ({ref.sha256[:12]})"
         )
 
     def _localise(self, upload: _Upload, name: str, sha256: str, into: Path) -> Path:

@@ -54,6 +54,14 @@ def samples_needed(percent: float) -> int:
     return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
 
 
+def why_blank(percentile: str, samples: int | None) -> str:
+    """Why a result lacks the percentile of this field, in words that follow its name."""
+    needed = samples_needed(PERCENTILES[percentile])
+    if samples is not None and samples < needed:
+        return f"needs {needed} samples, there are {samples}"
+    return "was not recorded"
+
+
 class Result(BaseModel):
     """A frozen model that refuses what it does not know, and refuses NaN and infinities."""
 
@@ -123,15 +131,6 @@ class LatencySummary(Result):
     p99_ms: float | None = Field(None, gt=0)
     p99_9_ms: float | None = Field(None, gt=0)
     max_ms: float | None = Field(None, gt=0)
-
-    def why_blank(self, name: str) -> str | None:
-        """Why the percentile of this field is missing, in one clause; ``None`` where it is there."""
-        if getattr(self, name) is not None:
-            return None
-        needed = samples_needed(PERCENTILES[name])
-        if self.samples is None or self.samples >= needed:
-            return "was not recorded"
-        return f"needs {needed} samples, there are {self.samples}"
 
 
 class Interval(Result):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from benchlib.results import PERCENTILES, Scenario, WorkerMode, samples_needed
+from benchlib.results import Scenario, WorkerMode, why_blank
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,6 @@ class ComparisonRow:
             return None
         return low, high
 
-    def why_blank(self, percentile: str) -> str:
-        """Why a measured row lacks the percentile of this field, in words that follow its name."""
-        needed = samples_needed(PERCENTILES[percentile])
-        if self.samples is not None and self.samples < needed:
-            return f"needs {needed} samples, there are {self.samples}"
-        return "was not recorded"
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -89,5 +82,5 @@ def blanks(rows: Iterable[ComparisonRow], percentile: str) -> dict[str, list[int
     found: dict[str, list[int]] = {}
     for row in rows:
         if row.throughput_inf_per_s is not None and getattr(row, percentile) is None:
-            found.setdefault(row.why_blank(percentile), []).append(row.batch_size)
+            found.setdefault(why_blank(percentile, row.samples), []).append(row.batch_size)
     return found

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from sqlalchemy import URL
 
-from benchlib.errors import BenchError
+from benchlib.errors import BadInput, BenchError
 from benchlib.settings import Settings
 from benchlib.store.database import DATABASE, engine_for, open_repository, url_of
 from benchlib.store.embedded_postgres import EmbeddedPostgres, binary
 from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of
 from benchlib.store.migrate import current_revision, head_revision
-from benchlib.store.spool import ReplayReport, Spool
+from benchlib.store.spool import LOGGED, ReplayReport, Spool
 
 app = typer.Typer(
     help="The database of the results: the embedded PostgreSQL, or the one that BENCH_DATABASE_URL names.",
@@ -85,7 +87,16 @@ def psql(context: typer.Context) -> None:
 
 
 @app.command()
-def replay() -> None:
+def replay(
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            help=f"First take in the results of a task's log, in lines with {LOGGED.strip()}; repeatable.",
+        ),
+    ] = None,
+) -> None:
     """Bring in the results that the database missed while it was away.
 
     Results wait as files under BENCH_HOME/spool. Each goes when the database has it; one that is damaged, or
@@ -94,6 +105,8 @@ def replay() -> None:
     """
     settings = Settings.from_environment()
     spool = Spool(settings.spool_dir)
+    for file in log or ():
+        typer.echo(f"{_rescued(spool, file)} taken in from {file}")
     try:
         report = spool.replay(open_repository(settings, start_embedded=True))
     except DatabaseUnreachable as error:
@@ -105,6 +118,15 @@ def replay() -> None:
         typer.echo(f"  {poisoned.path}: {poisoned.reason}")
     if report.stopped_by is not None:
         raise report.stopped_by
+
+
+def _rescued(spool: Spool, log: Path) -> int:
+    try:
+        return spool.rescue(log.read_text())
+    except OSError as error:
+        raise BadInput("--log", str(log), f"a file that can be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BadInput("--log", str(log), f"a task's log whose {LOGGED.strip()} lines are whole") from error
 
 
 def _embedded_settings(verb: str) -> Settings:

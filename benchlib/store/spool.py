@@ -157,7 +157,7 @@ class Spool:
 
         Raises:
             NotSpooled: the directory still does not take them.
-            ValidationError: a line was cut.
+            ValueError: a line was cut.
         """
         records = [_logged_record(line) for line in log_text.splitlines() if LOGGED in line]
         for record in records:
@@ -219,7 +219,7 @@ def _store_without_spool(record: Record, repository: Repository | None, unkept: 
     kind = RecordRejected if isinstance(refusal, RecordRejected) else NotSpooled
     raise kind(
         f"{unkept}, and {refusal}; {advice}; the result is in this log, in the line that begins with "
-        f"{LOGGED.strip()}: docs/operations.md says how to bring it in"
+        f"{LOGGED.strip()}: `bench db replay --log FILE` brings it in"
     )
 
 

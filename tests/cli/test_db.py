@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from benchlib.cli import db
-from benchlib.errors import BenchError
+from benchlib.errors import BadInput, BenchError
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store import DatabaseUnreachable
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.migrate import head_revision
-from benchlib.store.spool import Spool
+from benchlib.store.spool import LOGGED, Spool
 from tests.store import samples
 
 AWAY = "postgresql://bench:open-sesame@127.0.0.1:1/results"
@@ -112,6 +113,31 @@ def test_replay_says_what_came_in_and_what_was_set_aside(external: str, home: Pa
     assert "1 brought in, 1 set aside, 0 remaining" in replayed.output
     assert "checksum" in replayed.output
     assert "0 brought in, 0 set aside, 0 remaining" in bench_db("replay").output
+
+
+@pytest.mark.usefixtures("external", "home")
+def test_replay_takes_in_what_only_a_log_has(tmp_path: Path) -> None:
+    record, log = samples.measurement(1), tmp_path / "attempt=1.log"
+    as_airflow_keeps_it = json.dumps({"event": f"{LOGGED}{record.model_dump_json()}", "level": "error"})
+    log.write_text(f"some other line\n{as_airflow_keeps_it}\n")
+    replayed = bench_db("replay", "--log", str(log))
+    assert replayed.exit_code == 0
+    assert "1 taken in" in replayed.output
+    assert "1 brought in, 0 set aside, 0 remaining" in replayed.output
+
+
+@pytest.mark.usefixtures("external", "home")
+@pytest.mark.parametrize(
+    ("content", "allowed"), [(None, "a file that can be read"), (f"{LOGGED}{{cut", "lines are whole")]
+)
+def test_a_log_that_cannot_be_used_is_named(tmp_path: Path, content: str | None, allowed: str) -> None:
+    log = tmp_path / "attempt=1.log"
+    if content is not None:
+        log.write_text(content)
+    refused = bench_db("replay", "--log", str(log)).exception
+    assert isinstance(refused, BadInput)
+    assert (refused.field, refused.value) == ("--log", str(log))
+    assert allowed in refused.allowed
 
 
 def test_replay_without_a_database_keeps_everything_and_fails(
