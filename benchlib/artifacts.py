@@ -238,9 +238,7 @@ class ArtifactStore:
         for upload in self._uploads(ref.key):
             if upload.manifest.artifact == ref:
                 return upload
-        raise BenchError(
-            f"the artifact store {self.shown} has no program {ref.filename} ({ref.sha256[:12]})"
-        )
+        raise BenchError(f"the artifact store {self.shown} has no program {ref.filename} ({ref.sha256[:12]})")
 
     def _localise(self, upload: _Upload, name: str, sha256: str, into: Path) -> Path:
         stored = f"{upload.folder}/{name}"
