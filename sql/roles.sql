@@ -50,6 +50,7 @@ GRANT SELECT ON
     series_list,
     server_history,
     server_trial,
+    sweep_list,
     throughput_history,
     valid_measurement
 TO bench_reader, bench_writer;
@@ -61,6 +62,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     compilation,
     environment,
     measurement,
+    notice,
     price,
     round,
     series,

@@ -3396,6 +3396,34 @@ WHERE measurement.overhead_ns_per_call IS NOT NULL;
 COMMENT ON VIEW measurement_harness IS
     'What the load generator cost in each measurement and how much it can show; all that were measured with it';
 
+-- What was asked, one row per sweep, whatever came of it: also those that have no result yet, or never will.
+CREATE VIEW sweep_list AS
+SELECT
+    sweep_id,
+    dag_id,
+    run_id,
+    origin,
+    created_at,
+    night,
+    label,
+    note,
+    model,
+    model_revision,
+    model_variant,
+    sequence_length,
+    batch_sizes,
+    backend,
+    precision,
+    compiler_args,
+    scenario,
+    replicas,
+    workers,
+    worker_mode,
+    latency_limit_ms
+FROM sweep;
+
+COMMENT ON VIEW sweep_list IS 'All sweeps, as they were asked for, whether or not they have results';
+
 DO $$
 DECLARE
     found record;
@@ -3594,13 +3622,21 @@ BEGIN
         ('measurement_reading.unit', 'Unit of the figure, such as ratio, bytes or count'),
         ('core', 'The core that it is of; NULL: the whole device'),
         ('share_of_latency', 'overhead_ns_per_call over the time of one call: 0.01 is 1 percent of the latency'),
+        ('dag_id', 'Which DAG ran, or what imported'),
+        ('run_id', 'Which run of it'),
+        ('note', 'Why the run was started'),
+        ('batch_sizes', 'Asked batch sizes, inferences per call'),
+        ('sweep_list.precision', 'Asked precision; auto leaves it to the device'),
+        ('sweep_list.replicas', 'Asked loaded copies of the model; NULL: one per core'),
+        ('sweep_list.workers', 'Asked closed loops; NULL: one per replica'),
+        ('sweep_list.worker_mode', 'Asked kind of worker; auto leaves it to a calibration'),
         ('share_of_ideal', 'ceiling_batches_per_s / ideal_batches_per_s; 1 is perfect')
             ) AS meanings (name, said)
             WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
             ORDER BY length(meanings.name) DESC
             LIMIT 1
         ) AS meaning ON true
-        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'valid_measurement', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'measurement_check', 'failed_check', 'compilation_history', 'server_history', 'server_trial', 'measurement_reading', 'measurement_harness')
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('comparison_table', 'valid_measurement', 'throughput_history', 'latency_history', 'peak', 'sdk_comparison', 'cost', 'series_list', 'coverage', 'change_history', 'open_changes', 'current_baseline', 'measurement_check', 'failed_check', 'compilation_history', 'server_history', 'server_trial', 'measurement_reading', 'measurement_harness', 'sweep_list')
     LOOP
         EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
             || ' IS ' || quote_nullable(found.said);

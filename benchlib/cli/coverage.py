@@ -16,7 +16,7 @@ from benchlib.report.table import NOTE_CHARS, shorten
 from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
 from benchlib.store.coverage import Coverage, CoverageSpan, coverage
-from benchlib.store.database import open_repository
+from benchlib.store.database import open_to_read
 
 _STATES = {"none": "no sweep", "failed": "failed", "invalid": "not valid"}
 
@@ -37,7 +37,7 @@ def coverage_command(
     if nights < 1:
         raise BadInput("--nights", nights, "a whole number of at least 1")
     last = until.date() if until else datetime.now(UTC).date()
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    repository = open_to_read(Settings.from_environment())
     found = coverage(repository.engine, CoverageSpan.last(nights, last, model))
     console = open_console()
     if found.gaps:

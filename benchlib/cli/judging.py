@@ -19,7 +19,7 @@ from benchlib.errors import BadInput
 from benchlib.report.table import one_line
 from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
-from benchlib.store.database import engine_for, open_repository
+from benchlib.store.database import open_repository, open_to_read
 from benchlib.store.judgements import Remark
 from benchlib.store.repository import Repository
 
@@ -71,9 +71,8 @@ def writing() -> Repository:
 
 
 def reading() -> Engine:
-    """The results' database as it is: an account that only reads could bring no tables up to date."""
-    settings = Settings.from_environment()
-    return writing().engine if settings.database_url is None else engine_for(settings)
+    """The results' database as it is."""
+    return open_to_read(Settings.from_environment()).engine
 
 
 def print_json(lines: Sequence[object]) -> None:

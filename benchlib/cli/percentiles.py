@@ -16,7 +16,7 @@ from benchlib.errors import BadInput, BenchError
 from benchlib.report.table import NOTHING, SHORT_ID_CHARS, one_line
 from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
-from benchlib.store.database import open_repository
+from benchlib.store.database import open_to_read
 from benchlib.store.percentiles import SeriesPercentiles, Span, latency_percentiles
 
 HEADERS = ("Series", "Model", "Tokens", "Batch", "Workers", "Ran on", "Nights", "Measured", "Batches")
@@ -47,7 +47,7 @@ def percentiles(
         if not 0 <= each < 100:
             raise BadInput("--percent", each, "at least 0 and below 100, such as 99.9")
     span = Span(series, model, batch_size, instance_type, since and since.date(), until and until.date())
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    repository = open_to_read(Settings.from_environment())
     found = latency_percentiles(repository.engine, span, percents)
     if not found:
         raise BenchError("no valid measurement with a histogram fits: leave an option out, or measure first")

@@ -13,7 +13,7 @@ from benchlib.errors import BenchError
 from benchlib.report.render import Format, render
 from benchlib.report.terminal import open_console, print_comparison
 from benchlib.settings import Settings
-from benchlib.store.database import open_repository
+from benchlib.store.database import open_to_read
 
 
 def report(
@@ -31,7 +31,7 @@ def report(
     """Print the comparison table of a sweep, with its throughput peak marked."""
     if output is not None:
         check_writable("--output", output)
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    repository = open_to_read(Settings.from_environment())
     sweep_id = repository.find_sweep(sweep) if sweep is not None else repository.latest_sweep_id()
     if sweep_id is None:
         raise BenchError(

@@ -68,3 +68,16 @@ def open_repository(settings: Settings, start_embedded: bool) -> Repository:
     engine = engine_for(settings)
     upgrade(engine)
     return Repository(engine)
+
+
+def open_to_read(settings: Settings) -> Repository:
+    """A repository on the database as it is: an account that only reads could not bring it up to date.
+
+    The embedded server is started, and its tables are brought up to date.
+
+    Raises:
+        BadInput: ``BENCH_DATABASE_URL`` is not a PostgreSQL URL.
+    """
+    if settings.database_url is None:
+        return open_repository(settings, start_embedded=True)
+    return Repository(engine_for(settings))

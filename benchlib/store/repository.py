@@ -42,23 +42,6 @@ FIRST_WAIT_S = 0.1
 
 ROW_FIELDS = tuple(ComparisonRow.__dataclass_fields__)
 
-# The view itself is defined by the migrations.
-COMPARISON_TABLE = table(
-    "comparison_table",
-    *(column(name) for name in (*ROW_FIELDS, "sweep_id", "precision", "hardware", "device", "instance_type")),
-)
-
-COMPILATION_IDENTITY = ("sweep_id", "batch_size", "attempt")
-MEASUREMENT_IDENTITY = ("sweep_id", "batch_size", "scenario", "attempt")
-
-INSERTED = literal_column("xmax = 0", Boolean)
-"""PostgreSQL locks the row that an insert runs into before it updates it; a new row was never locked."""
-
-Attempt = CompilationRow | MeasurementRow
-Attempted = CompilationRecord | MeasurementRecord
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class SweepSummary:
     """One line in a list of sweeps."""
@@ -72,6 +55,31 @@ class SweepSummary:
     backend: str
     label: str | None
     batch_sizes: tuple[int, ...]
+
+
+# Reads ask views, which the migrations define: an account that only reads may do so.
+COMPARISON_TABLE = table(
+    "comparison_table",
+    *(column(name) for name in (*ROW_FIELDS, "sweep_id", "precision", "hardware", "device", "instance_type")),
+)
+
+SWEEP_LIST = table(
+    "sweep_list",
+    *(
+        column(name)
+        for name in (*SweepSummary.__dataclass_fields__, "scenario", "sequence_length", "latency_limit_ms")
+    ),
+)
+
+COMPILATION_IDENTITY = ("sweep_id", "batch_size", "attempt")
+MEASUREMENT_IDENTITY = ("sweep_id", "batch_size", "scenario", "attempt")
+
+INSERTED = literal_column("xmax = 0", Boolean)
+"""PostgreSQL locks the row that an insert runs into before it updates it; a new row was never locked."""
+
+Attempt = CompilationRow | MeasurementRow
+Attempted = CompilationRecord | MeasurementRecord
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,8 +157,9 @@ class Repository:
 
     def sweeps(self, limit: int = 20) -> tuple[SweepSummary, ...]:
         """The newest sweeps, newest first."""
-        fields = [getattr(SweepRow, name) for name in SweepSummary.__dataclass_fields__]
-        newest = select(*fields).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id).limit(limit)
+        asked = SWEEP_LIST.c
+        fields = [asked[name] for name in SweepSummary.__dataclass_fields__]
+        newest = select(*fields).order_by(asked.created_at.desc(), asked.sweep_id).limit(limit)
         found = self._transaction(lambda connection: connection.execute(newest).all())
         return tuple(
             SweepSummary(**{**sweep._mapping, "batch_sizes": tuple(sweep.batch_sizes)}) for sweep in found
@@ -317,16 +326,17 @@ def _upsert(
 def _find(connection: Connection, text: str) -> Sequence[uuid.UUID]:
     if not text or not text.isprintable():
         return []
-    by_run = connection.scalars(select(SweepRow.sweep_id).where(SweepRow.run_id == text)).all()
+    sweep_ids = select(SWEEP_LIST.c.sweep_id)
+    by_run = connection.scalars(sweep_ids.where(SWEEP_LIST.c.run_id == text)).all()
     if by_run:
         return by_run
-    begins = cast(SweepRow.sweep_id, Text).startswith(text.lower(), autoescape=True)
-    return connection.scalars(select(SweepRow.sweep_id).where(begins).limit(6)).all()
+    begins = cast(SWEEP_LIST.c.sweep_id, Text).startswith(text.lower(), autoescape=True)
+    return connection.scalars(sweep_ids.where(begins).limit(6)).all()
 
 
 def _comparison(connection: Connection, sweep_id: uuid.UUID) -> Comparison | None:
-    asked = SweepRow.__table__
-    sweep = connection.execute(select(asked).where(asked.c.sweep_id == sweep_id)).one_or_none()
+    asked = select(SWEEP_LIST).where(SWEEP_LIST.c.sweep_id == sweep_id)
+    sweep = connection.execute(asked).one_or_none()
     if sweep is None:
         return None
     of_sweep = select(COMPARISON_TABLE).where(COMPARISON_TABLE.c.sweep_id == sweep_id)

@@ -19,7 +19,7 @@ from benchlib.store.migrations.scripts import comment_columns, replace, run
 revision = "0004"
 down_revision = "0003"
 
-NEW_VIEWS = ("server_history", "server_trial", "measurement_reading", "measurement_harness")
+NEW_VIEWS = ("server_history", "server_trial", "measurement_reading", "measurement_harness", "sweep_list")
 
 GROWN_VIEWS = {
     "comparison_table": "0001",
@@ -406,6 +406,14 @@ MEANINGS: dict[str, str] = {
     "measurement_reading.unit": "Unit of the figure, such as ratio, bytes or count",
     "core": "The core that it is of; NULL: the whole device",
     "share_of_latency": "overhead_ns_per_call over the time of one call: 0.01 is 1 percent of the latency",
+    "dag_id": "Which DAG ran, or what imported",
+    "run_id": "Which run of it",
+    "note": "Why the run was started",
+    "batch_sizes": "Asked batch sizes, inferences per call",
+    "sweep_list.precision": "Asked precision; auto leaves it to the device",
+    "sweep_list.replicas": "Asked loaded copies of the model; NULL: one per core",
+    "sweep_list.workers": "Asked closed loops; NULL: one per replica",
+    "sweep_list.worker_mode": "Asked kind of worker; auto leaves it to a calibration",
     "share_of_ideal": "ceiling_batches_per_s / ideal_batches_per_s; 1 is perfect",
 }
 """What a new column of a view is, by its name, or by ``view.column``."""
