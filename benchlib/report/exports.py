@@ -44,13 +44,13 @@ def render_csv(comparison: Comparison) -> str:
         mark = marked.get(row.batch_size, "no")
         standing = [
             row.status,
-            _harmless(row.reason),
+            harmless(row.reason),
             "yes" if mark == "peak" else "no",
             "no" if mark == "peak" else mark,
             "yes" if advised and advised.batch_size == row.batch_size else "no",
         ]
         cells, more = ([_cell(column, row) for column in columns] for columns in (COLUMNS, MORE_COLUMNS))
-        writer.writerow([*cells, *standing, *more, *map(_harmless, sweep.values())])
+        writer.writerow([*cells, *standing, *more, *map(harmless, sweep.values())])
     return target.getvalue()
 
 
@@ -97,10 +97,11 @@ def render_json(comparison: Comparison) -> str:
 
 def _cell(column: Column, row: ComparisonRow) -> str:
     text = column.cell(row, missing="")
-    return _harmless(text) if column.is_text else text
+    return harmless(text) if column.is_text else text
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """The text on one line, with an apostrophe in front where a spreadsheet would take it for a formula."""
     line = one_line(text)
     return f"'{line}" if line.startswith(FORMULA_STARTS) else line
 
