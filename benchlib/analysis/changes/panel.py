@@ -1,0 +1,84 @@
+"""One series out of those of all batch sizes, in which what all of them do shows most clearly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from benchlib.analysis.changes.model import GeometricMean
+from benchlib.analysis.changes.series import Floats, Values, series_of
+from benchlib.errors import BadInput
+
+FOUNDING_NIGHTS = 12
+"""The batch sizes on most of these take part."""
+
+LINK_NIGHTS = 12
+"""So many complete nights say how the sizes present relate to all of them."""
+
+LEAST_LINK_NIGHTS = 3
+
+
+def geometric_mean(by_batch_size: Mapping[int, Values]) -> GeometricMean:
+    """The geometric mean over batch sizes, night by night, that missing sizes do not move.
+
+    Take the plain mean of whatever sizes there are, and it jumps when a slow one fails. Here the sizes that
+    take part are those with data on at least half of the first 12 nights with any; a size that joins later
+    does not, until the series is begun anew. A night on which all of them have data has their exact geometric
+    mean. On a night that lacks some, the mean of those present is multiplied by the median ratio of the full
+    mean to theirs over the last 12 complete nights: links go to complete nights only, so that errors never
+    add up. A night has no value where fewer than half of the sizes are present, or there are fewer than 3
+    complete nights before it. No night's value depends on a later night once 12 nights have data.
+
+    Args:
+        by_batch_size: batch size to its series; all have the same nights.
+
+    Raises:
+        BadInput: the series differ in length, or a value is not positive and finite.
+    """
+    lengths = {size: len(values) for size, values in by_batch_size.items()}
+    if len(set(lengths.values())) > 1:
+        raise BadInput("by_batch_size", lengths, "series of the same nights")
+    if not by_batch_size:
+        return GeometricMean((), (), ())
+    sizes = sorted(by_batch_size)
+    logs = np.array([_logs(by_batch_size[size]) for size in sizes])
+    members = _members(logs)
+    values, estimated = _means(logs[members])
+    return GeometricMean(
+        values=tuple(np.exp(values).tolist()),
+        batch_sizes=tuple(size for size, member in zip(sizes, members, strict=True) if member),
+        estimated=tuple(estimated),
+    )
+
+
+def _logs(values: Values) -> Floats:
+    series = series_of(values)
+    logs = np.full(series.length, np.nan)
+    logs[series.nights] = np.log(series.figures)
+    return logs
+
+
+def _members(logs: Floats) -> Sequence[bool]:
+    """Which sizes take part."""
+    there = ~np.isnan(logs)
+    founding = np.flatnonzero(there.any(axis=0))[:FOUNDING_NIGHTS]
+    return [bool(2 * row.sum() >= founding.size > 0) for row in there[:, founding]]
+
+
+def _means(logs: Floats) -> tuple[Floats, list[int]]:
+    """Mean logarithm of each night, NaN where there is none, and the nights that lacked a size."""
+    there = ~np.isnan(logs)
+    present = there.sum(axis=0)
+    complete = present == len(logs) if len(logs) else np.zeros(logs.shape[1], dtype=bool)
+    means = np.full(logs.shape[1], np.nan)
+    means[complete] = logs[:, complete].mean(axis=0)
+    estimated = []
+    for night in np.flatnonzero(~complete & (2 * present >= max(1, len(logs)))):
+        links = np.flatnonzero(complete[:night])[-LINK_NIGHTS:]
+        if links.size >= LEAST_LINK_NIGHTS:
+            rows = there[:, night]
+            gap = np.median(means[links] - logs[np.ix_(rows, links)].mean(axis=0))
+            means[night] = logs[rows, night].mean() + gap
+            estimated.append(int(night))
+    return means, estimated

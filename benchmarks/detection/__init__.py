@@ -1,0 +1,1 @@
+"""How well changes are detected: our rule and those of other tools on one set of made-up nights."""
