@@ -45,7 +45,7 @@ class _Job:
 
     stage: Literal["compile", "measure"]
     request: type[Request]
-    run: Callable[[Any, StopRequest], BaseModel]
+    run: Callable[[Any, StopRequest, Path | None], BaseModel]
     stopping: Callable[[], AbstractContextManager[StopRequest]]
 
 
@@ -62,21 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = _JOBS[asked.command]
         request = _read_request(job, asked.request)
         _check_result_path(asked.result)
+        _check_samples_path(asked.samples)
     except BadInput as error:
         _say(str(error))
         return EXIT_BAD_INPUT
-    return _carry_out(job, request, asked.result)
+    return _carry_out(job, request, asked.result, asked.samples)
 
 
-def _carry_out(job: _Job, request: Request, result: Path) -> int:
+def _carry_out(job: _Job, request: Request, result: Path, samples: Path | None) -> int:
     with job.stopping() as told_to_stop:
-        status = _attempt(job, request, result, told_to_stop)
+        status = _attempt(job, request, result, samples, told_to_stop)
     return told_to_stop.exit_status or status
 
 
-def _attempt(job: _Job, request: Request, result: Path, told_to_stop: StopRequest) -> int:
+def _attempt(
+    job: _Job, request: Request, result: Path, samples: Path | None, told_to_stop: StopRequest
+) -> int:
     try:
-        _write(result, job.run(request, told_to_stop))
+        _write(result, job.run(request, told_to_stop, samples))
     except BadInput as error:
         _say(str(error))
         _write(result, Failure(stage=job.stage, kind="bad_input", message=str(error)))
@@ -94,22 +97,24 @@ def _attempt(job: _Job, request: Request, result: Path, told_to_stop: StopReques
     return 0
 
 
-def _compile(request: CompileRequest, _told_to_stop: StopRequest) -> CompileResult:
+def _compile(request: CompileRequest, _told_to_stop: StopRequest, _samples: Path | None) -> CompileResult:
     from benchlib.core.compiling import compile_program
 
     return compile_program(request)
 
 
-def _measure(request: MeasureRequest, told_to_stop: StopRequest) -> Measurement:
+def _measure(request: MeasureRequest, told_to_stop: StopRequest, samples: Path | None) -> Measurement:
     from benchlib.core.measuring import measure_program
 
-    return measure_program(request, told_to_stop)
+    return measure_program(request, told_to_stop, samples)
 
 
-def _measure_in_turns(request: InterleavedRequest, told_to_stop: StopRequest) -> InterleavedResult:
+def _measure_in_turns(
+    request: InterleavedRequest, told_to_stop: StopRequest, samples: Path | None
+) -> InterleavedResult:
     from benchlib.core.interleaving import measure_in_turns
 
-    return measure_in_turns(request, told_to_stop)
+    return measure_in_turns(request, told_to_stop, samples)
 
 
 _JOBS = {
@@ -148,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, allow_abbrev=False)
         command.add_argument("request", type=Path, metavar="REQUEST.json")
         command.add_argument("--result", type=Path, metavar="RESULT.json", required=True)
+        keep = "also leave the clock readings of every measured batch there, as .npz"
+        command.add_argument("--samples", type=Path, metavar="DIRECTORY", help=keep)
     check = commands.add_parser("check-model", help="say whether a model can be loaded", allow_abbrev=False)
     check.add_argument("model", metavar="MODEL", help=ModelSpec.model_fields["name"].description)
     check.add_argument("--revision", help=ModelSpec.model_fields["revision"].description)
@@ -170,6 +177,11 @@ def _read_request(job: _Job, path: Path) -> Request:
 def _check_result_path(path: Path) -> None:
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise BadInput("result", str(path), "a file in a directory that exists and can be written")
+
+
+def _check_samples_path(path: Path | None) -> None:
+    if path is not None and not (path.is_dir() and os.access(path, os.W_OK)):
+        raise BadInput("samples", str(path), "a directory that exists and can be written")
 
 
 def _write(path: Path, result: BaseModel) -> None:

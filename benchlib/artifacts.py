@@ -7,6 +7,10 @@ compile the same program at the same time never touch each other's files::
     <url>/<key>/<upload>/model_batch_size_4.pt   the program
     <url>/<key>/<upload>/reference.npz           example inputs, and the CPU's fp32 output for them
     <url>/<key>/<upload>/manifest.json           what it is, with the checksums of the two
+
+Beside the programs lie the raw samples of the measurements, each file written once::
+
+    <url>/samples/<sweep>/<name>.npz
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ the compiler: then no older program is found."""
 SWEEP_BYTES: Final = 10 * 10**9
 """Ten batch sizes of BERT-base with their weights inside, the compiler's own files, and some room."""
 
+SAMPLES = "samples"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
 
@@ -199,6 +204,23 @@ class ArtifactStore:
                     continue
                 except Exception as error:
                     raise self._unusable(f"did not let {ref.filename} be removed", error) from error
+
+    def put_samples(self, file: Path, sweep: str, name: str) -> str:
+        """Store the raw samples of one measurement; returns their URL, without passwords.
+
+        Raises:
+            BenchError: the store does not take them, for instance because it is full.
+        """
+        folder = f"{self._root}/{SAMPLES}/{sweep}"
+        try:
+            self._make_folder(folder)
+            self._fs.put_file(str(file), f"{folder}/{name}.part")
+            self._fs.mv(f"{folder}/{name}.part", f"{folder}/{name}")
+        except Exception as error:
+            with suppress(Exception):
+                self._fs.rm_file(f"{folder}/{name}.part")
+            raise self._unusable(f"did not take {name}", error) from error
+        return f"{self.shown.rstrip('/')}/{SAMPLES}/{sweep}/{name}"
 
     def _make_folder(self, folder: str) -> None:
         protocol = self._fs.protocol

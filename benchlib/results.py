@@ -303,6 +303,11 @@ class Measurement(Result):
         return all(check.passed for check in self.checks if check.name == COMPLETE)
 
 
+def samples_filename(batch_size: int) -> str:
+    """Of the file that the data plane leaves a measurement's raw samples in."""
+    return f"samples_batch_size_{batch_size}.npz"
+
+
 class InterleavedResult(Result):
     """What came of an interleaved request: one measurement per program, in the order asked."""
 

@@ -12,6 +12,7 @@ from benchlib.core.session import Session
 from benchlib.core.validity import Course, rates_by_round
 from benchlib.loadgen import Duration, FixedRounds, LoadProgress, LoadRun, Precision, measure, summarise
 from benchlib.loadgen.open_loop import OpenLoopRun
+from benchlib.loadgen.stamps import Stamps
 from benchlib.loadgen.stop import StopRule
 from benchlib.results import (
     Interval,
@@ -46,6 +47,8 @@ class Driven:
     """Batches per second by round and worker; empty where workers wait for arrivals."""
     server: ServerFigures | None = None
     arrivals: OpenLoopRun | None = None
+    stamps: Stamps | None = None
+    """Of a closed loop."""
 
 
 def drive_closed(session: Session, interrupted: Callable[[], bool]) -> Driven:
@@ -91,6 +94,7 @@ def closed_loop_figures(session: Session, run: LoadRun) -> Driven:
             settled=run.warm_up.settled,
         ),
         worker_rates_per_s=rates_by_round(run.stamps),
+        stamps=run.stamps,
     )
 
 

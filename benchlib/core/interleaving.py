@@ -14,6 +14,7 @@ from benchlib.core.driving import closed_loop_figures, part_of, stop_rule
 from benchlib.core.host_watch import HostSources, watching_host
 from benchlib.core.layout import Layout
 from benchlib.core.measuring import Began, Seen, measurement_of, overhead_of
+from benchlib.core.samples import keep_samples
 from benchlib.core.session import Session
 from benchlib.loadgen import InterleavedLoad, LoadProgress, LoadRun, measure_interleaved
 from benchlib.loadgen.topology import calibrate
@@ -22,7 +23,9 @@ from benchlib.spec import InterleavedRequest
 
 
 def measure_in_turns(
-    request: InterleavedRequest, interrupted: Callable[[], bool] = lambda: False
+    request: InterleavedRequest,
+    interrupted: Callable[[], bool] = lambda: False,
+    samples: Path | None = None,
 ) -> InterleavedResult:
     """Load all programs, measure a round of each, then the next round of each, and check every one.
 
@@ -31,6 +34,7 @@ def measure_in_turns(
     Args:
         request: the programs, with one load for all.
         interrupted: as for `measure_program`.
+        samples: likewise.
 
     Raises:
         BadInput: an artifact was made for another backend or batch size; the device or the worker mode takes
@@ -56,6 +60,8 @@ def measure_in_turns(
             Seen(figures, watch, host.activity, overhead_of(session, figures))
             for session, figures in zip(sessions, driven, strict=True)
         ]
+    for session, figures in zip(sessions, driven, strict=True):
+        keep_samples(figures, session.request.batch_size, samples)
     measured = (measurement_of(session, what, began) for session, what in zip(sessions, seen, strict=True))
     return InterleavedResult(measurements=tuple(measured))
 

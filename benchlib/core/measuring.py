@@ -14,6 +14,7 @@ from benchlib.core.accuracy import check_outputs
 from benchlib.core.driving import Driven, drive_closed
 from benchlib.core.host_watch import HostActivity, HostSources, watching_host
 from benchlib.core.layout import Layout
+from benchlib.core.samples import keep_samples
 from benchlib.core.server import drive_server
 from benchlib.core.session import Session, limit_threads
 from benchlib.core.validity import Evidence, validity
@@ -22,13 +23,18 @@ from benchlib.results import Check, Environment, HarnessOverhead, Measurement
 from benchlib.spec import MeasureRequest
 
 
-def measure_program(request: MeasureRequest, interrupted: Callable[[], bool] = lambda: False) -> Measurement:
+def measure_program(
+    request: MeasureRequest,
+    interrupted: Callable[[], bool] = lambda: False,
+    samples: Path | None = None,
+) -> Measurement:
     """Load the replicas, drive them, and check what was measured.
 
     Args:
         request: the program and the load.
         interrupted: asked several times a second; once true, no further round is begun. The finished ones
             make a measurement that says it is not complete, and is not valid.
+        samples: directory for the raw samples, see `benchlib.core.samples`; ``None``: they are not kept.
 
     Raises:
         BadInput: the artifact was made for another backend or batch size, or the load cannot be laid out.
@@ -41,6 +47,7 @@ def measure_program(request: MeasureRequest, interrupted: Callable[[], bool] = l
     with tempfile.TemporaryDirectory(prefix="bench-measure-") as name:
         session = Session.open(request, backend, began.layout, Path(name))
         seen = _drive(session, Path(name), interrupted)
+    keep_samples(seen.driven, request.batch_size, samples)
     return measurement_of(session, seen, began)
 
 

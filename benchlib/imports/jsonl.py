@@ -72,6 +72,7 @@ def _record(row: Row) -> MeasurementRecord:
             result=None if failed else _result(row),
             failure=_failure(row) if failed else None,
             **_fields(MeasurementRecord, row, "batch_size", "scenario", "attempt", "recorded_at"),
+            samples_url=row.get("samples_url"),  # older files do not say
         )
     except ValidationError as error:
         raise sentence_of(error) from error

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -32,6 +32,9 @@ from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of, explained
 from benchlib.store.migrate import current_revision, head_revision
 from benchlib.store.spool import Spool
+
+HARDLY_ANY_BYTES = 10**9
+"""Of free disk, with less of which not even a small model's sweep comes to its end."""
 
 FREE_MEMORY_BYTES = 4 * 10**9
 """A compiler's appetite for BERT-base."""
@@ -67,9 +70,11 @@ Environ = Mapping[str, str]
 Check = Callable[[Settings, Environ], Iterator[Finding]]
 
 
-def examine(settings: Settings, environ: Environ = os.environ) -> Iterator[Finding]:
+def examine(
+    settings: Settings, environ: Environ = os.environ, checks: Sequence[Check] | None = None
+) -> Iterator[Finding]:
     """All findings, in the order in which one would mend them; a check that breaks is itself a finding."""
-    for check in CHECKS:
+    for check in CHECKS if checks is None else checks:
         try:
             yield from check(settings, environ)
         except Exception as error:
@@ -77,15 +82,19 @@ def examine(settings: Settings, environ: Environ = os.environ) -> Iterator[Findi
             yield Finding(name, "error", f"could not be checked: {error}", "nothing is known about it")
 
 
-def _interpreter(settings: Settings, _: Environ) -> Iterator[Finding]:
-    python = settings.data_python
+def _data_python(settings: Settings, environ: Environ) -> Path:
+    if settings.backend == "neuron" and not environ.get("BENCH_DATA_PYTHON"):
+        return find_neuron_interpreter().python
+    return settings.data_python
+
+
+def _interpreter(settings: Settings, environ: Environ) -> Iterator[Finding]:
     why = "it compiles and measures"
-    if settings.backend == "neuron" and not os.environ.get("BENCH_DATA_PYTHON"):
-        try:
-            python = find_neuron_interpreter().python
-        except BenchError as error:
-            yield Finding("interpreter", "error", str(error), why, "see docs/neuron-host.md")
-            return
+    try:
+        python = _data_python(settings, environ)
+    except BenchError as error:
+        yield Finding("interpreter", "error", str(error), why, "see docs/neuron-host.md")
+        return
     versions = _versions(python)
     if versions is None:
         remedy = "run `./bench demo` once, which makes it, or set BENCH_DATA_PYTHON"
@@ -131,11 +140,11 @@ def _compiler(_: Settings, __: Environ) -> Iterator[Finding]:
     )
 
 
-def _neuron(settings: Settings, _: Environ) -> Iterator[Finding]:
+def _neuron(settings: Settings, environ: Environ) -> Iterator[Finding]:
     if settings.backend != "neuron":
         return
     try:
-        python = find_neuron_interpreter().python
+        python = _data_python(settings, environ)
     except BenchError:
         return  # told as the interpreter's finding
     done = subprocess.run(
@@ -185,7 +194,8 @@ def _disk(settings: Settings, _: Environ) -> Iterator[Finding]:
         yield Finding("disk", "ok", found)
     else:
         why = f"a sweep of BERT-base needs up to {wanted / 1e9:.0f} GB"
-        yield Finding("disk", "error", found, why, "free some, or set BENCH_HOME to another disk")
+        status: Literal["warning", "error"] = "warning" if free >= HARDLY_ANY_BYTES else "error"
+        yield Finding("disk", status, found, why, "free some, or set BENCH_HOME to another disk")
 
 
 def _memory(_: Settings, __: Environ) -> Iterator[Finding]:
@@ -296,16 +306,16 @@ def _pool(_: Settings, environ: Environ) -> Iterator[Finding]:
         yield Finding("pool", "error", found, why, remedy)
 
 
-CHECKS: tuple[Check, ...] = (
+HOST_CHECKS: tuple[Check, ...] = (
     _interpreter,
     _compiler,
     _neuron,
-    _device,
     _disk,
     _memory,
     _artifacts,
     _spool,
     _database,
-    _broker,
-    _pool,
 )
+"""What a task can ask of the host that it runs on."""
+
+CHECKS: tuple[Check, ...] = (*HOST_CHECKS, _device, _broker, _pool)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from benchlib.artifacts import ArtifactStore
 from benchlib.errors import BadInput, BenchError
 from benchlib.interpreters import find_neuron_interpreter
 from benchlib.neuron_failures import Remedy, classify
@@ -19,7 +22,14 @@ from benchlib.orchestration.shelf import open_shelf
 from benchlib.profiles import sanity_check
 from benchlib.progress import Progress, State
 from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
-from benchlib.results import CompileResult, Failure, FailureKind, InterleavedResult, Measurement
+from benchlib.results import (
+    CompileResult,
+    Failure,
+    FailureKind,
+    InterleavedResult,
+    Measurement,
+    samples_filename,
+)
 from benchlib.settings import Settings
 from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, SweepSpec
 from benchlib.store.errors import RecordRejected
@@ -37,6 +47,8 @@ HOST_IS_BAD = (
     f"Take this host out: stop its worker on the queue {DEVICE_QUEUE}, and give it no more work until a "
     "person has looked at it"
 )
+
+log = logging.getLogger(__name__)
 
 _WORTH_A_TRY = ("retry_with_backoff", "retry_once_fresh_process")
 
@@ -70,42 +82,63 @@ class Job:
     def run(self, request: CompileRequest | MeasureRequest) -> CompileResult | Measurement:
         """Run the step, store its result or its failure, and return the one or raise the other."""
         self.tell("started")
-        try:
-            done = self.try_out(request)
-            assert not isinstance(done, InterleavedResult)
-            result = self._judged(done) if isinstance(done, Measurement) else done
-        except StepInterrupted as stopped:
-            # Not stored as a failure: that would take the place of what the step had finished.
-            self.tell("failed", str(stopped))
-            raise
-        except BenchError as error:
-            failed = StepFailed(self._failure(error))
-            self._keep(failure=failed.failure)
-            self.tell("failed", str(failed))
-            raise failed from error
-        self._keep(result=result)
+        with tempfile.TemporaryDirectory(prefix="bench-step-") as samples:
+            try:
+                done = self.try_out(request, Path(samples))
+                assert not isinstance(done, InterleavedResult)
+                result = self._judged(done) if isinstance(done, Measurement) else done
+            except StepInterrupted as stopped:
+                # Not stored as a failure: that would take the place of what the step had finished.
+                self.tell("failed", str(stopped))
+                raise
+            except BenchError as error:
+                failed = StepFailed(self._failure(error))
+                self._keep(failure=failed.failure)
+                self.tell("failed", str(failed))
+                raise failed from error
+            self._keep(result=result, samples_url=self._samples_url(Path(samples)))
         return result
 
     def run_in_turns(self, request: InterleavedRequest) -> tuple[Measurement, ...]:
         """Run one step for several batch sizes and store the measurement of each."""
         self.tell("started")
-        result = self.try_out(request)
-        assert isinstance(result, InterleavedResult)
-        return self._keep_all(result)
+        with tempfile.TemporaryDirectory(prefix="bench-step-") as samples:
+            result = self.try_out(request, Path(samples))
+            assert isinstance(result, InterleavedResult)
+            return self._keep_all(result, Path(samples))
 
-    def _keep_all(self, result: Measurement | InterleavedResult) -> tuple[Measurement, ...]:
+    def _keep_all(
+        self, result: Measurement | InterleavedResult, samples: Path | None
+    ) -> tuple[Measurement, ...]:
         parts = (result,) if isinstance(result, Measurement) else result.measurements
         judged = tuple(self._judged(part) for part in parts)
         for each in judged:
-            replace(self, batch_size=each.batch_size)._keep(result=each)
+            job = replace(self, batch_size=each.batch_size)
+            job._keep(result=each, samples_url=job._samples_url(samples) if samples else None)
         return judged
+
+    def _samples_url(self, directory: Path) -> str | None:
+        """Store what the step left of raw samples; that they cannot be kept costs no measurement."""
+        file = directory / samples_filename(self.batch_size)
+        if not file.exists():
+            return None
+        name = f"batch_size_{self.batch_size}_{self.sweep.spec.scenario}_attempt_{self.attempt}.npz"
+        try:
+            store = ArtifactStore(self.settings.artifact_url)
+            return store.put_samples(file, str(self.sweep.sweep_id), name)
+        except BenchError as error:
+            log.warning("the raw samples of batch size %d are not kept: %s", self.batch_size, error)
+            return None
 
     def tell(self, state: State, message: str = "") -> None:
         """Tell who follows the run how far this batch size is."""
         self._pass_on(Progress(stage=self.stage, state=state, message=message))
 
-    def try_out(self, request: Request) -> CompileResult | Measured:
-        """Run the step with the device's lock; stores nothing but what an interruption leaves."""
+    def try_out(self, request: Request, samples: Path | None = None) -> CompileResult | Measured:
+        """Run the step with the device's lock; stores nothing but what an interruption leaves.
+
+        ``samples`` is a directory for the raw samples.
+        """
         python = interpreter_of(self.sweep.spec, self.settings)
         what = f"{self.stage} of batch size {self.batch_size}, run {self.sweep.run_id}"
         with device_lock(
@@ -120,7 +153,8 @@ class Job:
                 timeout_s=STEP_TIMEOUT_S + asked_s(request),
                 on_progress=self._pass_on_running,
                 keep_open=[lock],
-                on_partial=self._keep_all,
+                on_partial=lambda part: self._keep_all(part, samples),
+                samples=samples,
             )
 
     def _judged(self, result: Measurement) -> Measurement:
@@ -138,13 +172,17 @@ class Job:
         return failure.model_copy(update={"message": f"{failure.message.rstrip('.')}. {HOST_IS_BAD}"})
 
     def _keep(
-        self, result: CompileResult | Measurement | None = None, failure: Failure | None = None
+        self,
+        result: CompileResult | Measurement | None = None,
+        failure: Failure | None = None,
+        samples_url: str | None = None,
     ) -> None:
         kind = CompilationRecord if self.stage == "compile" else MeasurementRecord
-        scenario = {} if self.stage == "compile" else {"scenario": self.sweep.spec.scenario}
+        measured = {"scenario": self.sweep.spec.scenario, "samples_url": samples_url}
+        own = {} if self.stage == "compile" else measured
         record = kind.model_validate(
             {
-                **scenario,
+                **own,
                 "sweep": self.sweep,
                 "batch_size": self.batch_size,
                 "attempt": self.attempt,

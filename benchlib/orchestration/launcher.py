@@ -70,12 +70,14 @@ def run_step(
     grace_s: float = 5.0,
     keep_open: Sequence[int] = (),
     on_partial: Callable[[Measured], object] = lambda _: None,
+    samples: Path | None = None,
 ) -> CompileResult | Measured:
     """Run the step that ``request`` asks for; its output goes to the log line by line while it runs.
 
     However this call ends, nothing that the step started is left running: SIGTERM, then SIGKILL after
     ``grace_s``. ``keep_open`` are file descriptors that the child inherits, such as a lock. When this process
     is itself told to stop, or the time is over, ``on_partial`` gets what the child had finished measuring.
+    ``samples`` is a directory for the raw samples of a measurement; ``None``: none are kept.
 
     Returns:
         what the request is for: a `CompileResult`, a `Measurement` or an `InterleavedResult`.
@@ -85,7 +87,7 @@ def run_step(
         StepFailed: no usable result: an error, a crash, or no end within ``timeout_s``.
     """
     with tempfile.TemporaryDirectory(prefix="bench-step-") as directory:
-        step = _Step(request, Path(directory), on_progress)
+        step = _Step(request, Path(directory), on_progress, samples)
         try:
             code = _run(step, python, timeout_s=timeout_s, grace_s=grace_s, keep_open=keep_open)
         except StepFailed as failed:
@@ -125,7 +127,7 @@ def _start(step: _Step, python: Path, mark: str, keep_open: Sequence[int]) -> su
     try:
         # In the task's process group: whoever stops a task signals its group.
         return subprocess.Popen(
-            [*command, "--result", str(step.result_file)],
+            [*command, "--result", str(step.result_file), *step.options],
             env=child_environment(python, os.environ) | {MARK_VARIABLE: mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -200,13 +202,20 @@ def _chunks(child: subprocess.Popen[bytes], deadline: float) -> Iterator[bytes]:
 class _Step:
     """One request, the files that carry it, and what became of it."""
 
-    def __init__(self, request: Request, directory: Path, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        directory: Path,
+        on_progress: Callable[[Progress], None],
+        samples: Path | None = None,
+    ) -> None:
         self.stage: Literal["compile", "measure"] = (
             "compile" if isinstance(request, CompileRequest) else "measure"
         )
         self.command = "measure-in-turns" if isinstance(request, InterleavedRequest) else self.stage
         self.request_file = directory / "request.json"
         self.result_file = directory / "result.json"
+        self.options = ["--samples", str(samples)] if samples and self.stage == "measure" else []
         self._request = request
         self._on_progress = on_progress
         self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)

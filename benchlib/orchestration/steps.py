@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from benchlib.analysis.comparison import Comparison
+from benchlib.analysis.peak import find_peak
 from benchlib.errors import BenchError
 from benchlib.orchestration.job import Job, tell_sweep
 from benchlib.orchestration.launcher import StepInterrupted
@@ -168,3 +169,34 @@ def report_sweep(sweep: SweepRecord) -> Comparison:
         log.info("%s", line)
     tell_sweep(sweep, Progress(stage="report", state="done"))
     return comparison
+
+
+@dataclass(frozen=True)
+class SweepDone:
+    """What the asset's event says of a finished sweep; every field is flat, ready for JSON."""
+
+    sweep_id: str
+    valid: int
+    """Batch sizes with a valid figure."""
+    invalid: int
+    """Measured, but not to be believed."""
+    failed: int
+    """Without a figure."""
+    peak_batch_size: int | None
+    """``None``: no size is valid."""
+    verdict: str | None = None
+    """What detection made of it; ``None``: it was not judged."""
+
+
+def sweep_done(comparison: Comparison, verdict: str | None = None) -> SweepDone:
+    """What other DAGs are told of a finished sweep."""
+    states = [row.status for row in comparison.rows]
+    peak = find_peak(comparison.rows)
+    return SweepDone(
+        sweep_id=str(comparison.sweep_id),
+        valid=states.count("ok"),
+        invalid=states.count("invalid"),
+        failed=states.count("failed"),
+        peak_batch_size=peak.batch_size if peak else None,
+        verdict=verdict,
+    )

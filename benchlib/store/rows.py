@@ -71,7 +71,7 @@ def measurement_values(record: MeasurementRecord) -> Values:
     """The attempt's row: that of a measurement, or that of a failure."""
     return _storable(
         {
-            **record.model_dump(include={"batch_size", "scenario", "attempt", "recorded_at"}),
+            **record.model_dump(include={"batch_size", "scenario", "attempt", "recorded_at", "samples_url"}),
             "sweep_id": record.sweep.sweep_id,
             "status": "failed",
             "checks": (),

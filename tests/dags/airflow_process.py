@@ -18,7 +18,10 @@ DAG_ID = "inf2_batch_sweep"
 
 
 def facts_of(wishes: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """Let another process look at the DAGs and run them; ``wishes`` has ``params`` and ``runs``."""
+    """Let another process look at the DAGs and run them; ``wishes`` has ``params`` and ``runs``.
+
+    A run has ``params`` and the data plane's ``python``, and a ``dag_id`` where it is of another DAG.
+    """
     facts = folder / "facts.json"
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(facts)],
@@ -37,7 +40,7 @@ def _describe(dag: Any) -> dict[str, Any]:
         "doc": dag.doc_md or "",
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
-        "schedule": str(dag.timetable.expression),
+        "schedule": str(getattr(dag.timetable, "expression", None)),
         "has_deadline": bool(dag.deadline),
         "defaults": dag.params.dump(),
         "tasks": {task.task_id: _describe_task(task) for task in dag.tasks},
@@ -102,7 +105,9 @@ def _main(target: Path) -> None:
         "dags": {dag_id: _describe(found) for dag_id, found in bag.dags.items()},
         "files": {dag_id: Path(found.fileloc).stem for dag_id, found in bag.dags.items()},
         "params": [_accepts(dag, name, value) for name, value in wishes["params"]],
-        "runs": {name: _run(dag, wish) for name, wish in wishes["runs"].items()},
+        "runs": {
+            name: _run(bag.dags[wish.get("dag_id", DAG_ID)], wish) for name, wish in wishes["runs"].items()
+        },
     }
     target.write_text(json.dumps(facts))
 

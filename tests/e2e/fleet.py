@@ -209,14 +209,15 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, hosts: Sequence[str] = ("host-a",)) -> Iterator[Fleet]:
-    """A running fleet; nothing of it is left at the end."""
+def fleet(folder: Path, hosts: Sequence[str] = ("host-a",), **variables: str) -> Iterator[Fleet]:
+    """A running fleet, whose processes have these variables too; nothing of it is left at the end."""
     api, logs, triggerer, redis = free_ports(4)
     ports = Ports(api, logs, triggerer)
     servers = [EmbeddedPostgres(folder / name) for name in ("airflow-data", "results-data")]
     for server, database in zip(servers, ("airflow", "bench"), strict=True):
         server.start(databases=(database,))
-    environment = _environment(folder, ports, redis, servers[0].url("airflow"), servers[1].url("bench"))
+    urls = (servers[0].url("airflow"), servers[1].url("bench"))
+    environment = _environment(folder, ports, redis, *urls) | variables
     running = Fleet(folder, environment, ports, servers[0], servers[1], redis)
     try:
         _prepare(running)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from benchlib.settings import PROJECT_ROOT
 from tests.e2e.fleet import Fleet, fleet
+from tests.orchestration.channel_servers import Arrived, channel_servers, html_of
 from tests.orchestration.conftest import wait_until
 
 pytestmark = pytest.mark.slow
@@ -19,8 +23,17 @@ DETECTED_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with fleet(tmp_path_factory.mktemp("fleet")) as started:
+def arrived() -> Iterator[Arrived]:
+    with channel_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, arrived: Arrived) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    dags = Path(shutil.copytree(PROJECT_ROOT / "dags", folder / "dags"))
+    (dags / "sweeps.yaml").write_text('notify: ["apprise:dead", "smtp:mail:perf@localhost"]')
+    with fleet(folder, AIRFLOW__CORE__DAGS_FOLDER=str(dags), **arrived.variables) as started:
         yield started
 
 
@@ -110,7 +123,9 @@ def test_the_scheduler_may_be_killed_in_mid_run(running: Fleet) -> None:
 
 
 @pytest.mark.parametrize("failing", [(1,), (2,), (3,), (1, 2, 3)])
-def test_sizes_that_fail_to_compile_stop_no_other(running: Fleet, failing: tuple[int, ...]) -> None:
+def test_sizes_that_fail_to_compile_stop_no_other_and_are_told(
+    running: Fleet, arrived: Arrived, failing: tuple[int, ...]
+) -> None:
     orders = [running.order("fail", "compile", size) for size in failing]
     run_id = running.trigger([1, 2, 3])
     assert running.finish(run_id) == "failed"
@@ -122,6 +137,17 @@ def test_sizes_that_fail_to_compile_stop_no_other(running: Fleet, failing: tuple
     states = {(task.task_id, task.state) for task in running.tasks(run_id)}
     assert ("report", "success") in states
     assert ("some_batch_size_failed", "failed") in states
+    # By the DAG processor, once the run has ended.
+    told: list[str] = []
+
+    def look() -> bool:
+        told[:] = [html for html in map(html_of, arrived.mails) if f"Run {run_id}." in html]
+        return bool(told)
+
+    wait_until(look, 60)
+    (html,) = told
+    assert all(f"Batch size {size} failed: batch size {size} does not fit" in html for size in failing)
+    assert html.count("failed: batch size") == len(failing)
 
 
 def test_two_hosts_measure_one_after_the_other_on_one_device(running: Fleet) -> None:

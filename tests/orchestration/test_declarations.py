@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchlib.orchestration.declarations import NIGHTLY, read_declarations
+from benchlib.orchestration.declarations import NIGHTLY, deployed_sweeps, read_declarations
+from benchlib.orchestration.names import DAG_ID
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -94,3 +95,57 @@ def test_a_file_that_is_no_list_of_sweeps_is_one_error(tmp_path: Path, text: str
 def test_no_file_declares_nothing(tmp_path: Path) -> None:
     found = read_declarations(tmp_path / "none.yaml")
     assert (found.sweeps, found.errors) == ((), ())
+
+
+def test_an_entry_has_the_channels_of_the_file_or_its_own(tmp_path: Path) -> None:
+    found = read_declarations(
+        write(
+            tmp_path,
+            """
+            notify: ["smtp:mail:a@x,b@x", "apprise:teams"]
+            sweeps:
+              - {name: like_all, model: m, batch_sizes: [1]}
+              - {name: own, model: m, batch_sizes: [1], notify: ["slack:chat:#perf"]}
+              - {name: silent, model: m, batch_sizes: [1], notify: []}
+            """,
+        )
+    )
+    assert found.errors == ()
+    told = {
+        name: list(map(str, found.notify_for(name)))
+        for name in ("like_all", "own", "silent", "nightly_watch")
+    }
+    everybody = ["smtp:mail:a@x,b@x", "apprise:teams"]
+    assert told == {
+        "like_all": everybody,
+        "own": ["slack:chat:#perf"],
+        "silent": [],
+        "nightly_watch": everybody,
+    }
+
+
+def test_a_bad_channel_is_named_and_the_good_ones_stay(tmp_path: Path) -> None:
+    found = read_declarations(write(tmp_path, 'notify: ["fax:1", "apprise:teams", {a: b}]'))
+    assert list(map(str, found.notify)) == ["apprise:teams"]
+    first, second = found.errors
+    assert first.startswith(
+        "sweeps.yaml: notify: 'fax:1' is not allowed; allowed: smtp:CONNECTION_ID:ADDRESS"
+    )
+    assert second.startswith("sweeps.yaml: notify: {'a': 'b'} is not allowed")
+
+
+@pytest.mark.parametrize("notify", ["apprise:teams", "7", "[fax]", "{a: b}"])
+def test_an_entry_with_bad_channels_is_named_with_the_field(tmp_path: Path, notify: str) -> None:
+    entry = f"{{name: bad, model: m, batch_sizes: [1], notify: {notify}}}"
+    (error,) = read_declarations(write(tmp_path, f"sweeps:\n  - {entry}\n")).errors
+    assert error.startswith("sweeps.yaml, entry 1 (bad): notify: ")
+    assert "\n" not in error
+
+
+def test_the_deployment_has_the_form_s_sweep_first(tmp_path: Path) -> None:
+    write(tmp_path, "sweeps: [{name: tiny, model: m, batch_sizes: [1]}]")
+    found = deployed_sweeps(tmp_path, backend="neuron")
+    assert [(sweep.name, sweep.params["backend"]) for sweep in found.sweeps] == [
+        (DAG_ID, "neuron"),
+        ("tiny", "neuron"),
+    ]

@@ -359,3 +359,35 @@ def test_a_neuron_sweep_never_falls_back_to_another_interpreter(monkeypatch: pyt
     monkeypatch.delenv("BENCH_DATA_PYTHON", raising=False)
     with pytest.raises(BenchError, match="torch-neuronx"):
         interpreter_of(a_sweep(backend="neuron").spec, Settings.from_environment({}))
+
+
+LEAVES_SAMPLES = """
+if stage == "measure":
+    with open(os.path.join(command[5], "samples_batch_size_%d.npz" % size), "wb") as file:
+        file.write(b"readings of %d" % size)
+"""
+
+
+def test_raw_samples_are_stored_and_the_row_says_where(
+    settings: Settings, make_python: MakePython, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(LEAVES_SAMPLES + OBEDIENT)))
+    sweep = a_sweep()
+    measure_batch_size(sweep, 2, ARTIFACT_1, attempt=3)
+    ((url,),) = rows(engine, "SELECT samples_url FROM measurement")
+    assert url == f"{settings.artifact_url}/samples/{sweep.sweep_id}/batch_size_2_offline_attempt_3.npz"
+    assert Path(url.removeprefix("file://")).read_bytes() == b"readings of 2"
+
+
+def test_samples_that_cannot_be_stored_cost_no_measurement(
+    settings: Settings,
+    make_python: MakePython,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(LEAVES_SAMPLES + OBEDIENT)))
+    monkeypatch.setenv("BENCH_ARTIFACT_URL", "file:///proc/none")
+    measure_batch_size(a_sweep(), 2, ARTIFACT_1, attempt=1)
+    assert rows(engine, "SELECT status, samples_url FROM measurement") == [("ok", None)]
+    assert any("raw samples of batch size 2 are not kept" in message for message in caplog.messages)
