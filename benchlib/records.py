@@ -6,7 +6,7 @@ A record carries its whole sweep, so that each one can be written, or replayed l
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
@@ -32,6 +32,13 @@ class SweepRecord(Spec):
     origin: Literal["dag", "import"] = "dag"
     spec: SweepSpec
     created_at: AwareDatetime
+    confirms_sweep_id: uuid.UUID | None = None
+    """The sweep whose suspicious figures this one measures again; ``None``: it stands by itself."""
+
+    @property
+    def night(self) -> date:
+        """UTC date on which it began."""
+        return self.created_at.astimezone(UTC).date()
 
 
 class CompilationRecord(Spec):
@@ -57,6 +64,8 @@ class MeasurementRecord(Spec):
     result: Measurement | None = None
     failure: Failure | None = None
     recorded_at: AwareDatetime
+    samples_url: str | None = None
+    """Where the clock readings of every batch are kept; ``None``: nowhere."""
 
 
 Record = SweepRecord | CompilationRecord | MeasurementRecord

@@ -236,12 +236,12 @@ WHERE series.batch_size IN (1, 4)
 
 -- table: annotation
 SELECT
-    change.change_id,
+    incident.incident_id,
     'Ana' AS author,
     'The new compiler.' AS reason,
-    (ARRAY['fixed', 'expected', 'false_alarm'])[1 + change.change_id % 3] AS status
-FROM change
-WHERE change.detected_at < (SELECT max(created_at) - interval '60 days' FROM sweep)
+    (ARRAY['fixed', 'expected', 'false_alarm'])[1 + incident.incident_id % 3] AS status
+FROM incident
+WHERE incident.opened_at < (SELECT max(created_at) - interval '60 days' FROM sweep)
 
 -- table: baseline
 SELECT

@@ -3645,4 +3645,1414 @@ END $$;
 
 UPDATE bench_alembic_version SET version_num='0004' WHERE bench_alembic_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE notice (
+    subject TEXT NOT NULL, 
+    told_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+    told_to TEXT[] NOT NULL, 
+    CONSTRAINT pk_notice PRIMARY KEY (subject), 
+    CONSTRAINT ck_notice_named CHECK (subject <> ''), 
+    CONSTRAINT ck_notice_told CHECK (cardinality(told_to) >= 1)
+);
+
+COMMENT ON TABLE notice IS 'What has been told to people through the notification channels, each subject once';
+
+COMMENT ON COLUMN notice.subject IS 'What it was about, such as one missing night';
+
+COMMENT ON COLUMN notice.told_at IS 'When it was told';
+
+COMMENT ON COLUMN notice.told_to IS 'The channels that took it, such as slack:bench_slack:#performance';
+
+ALTER TABLE measurement ADD COLUMN samples_url TEXT;
+
+COMMENT ON COLUMN measurement.samples_url IS 'Where the clock readings of every batch are kept, an npz file; NULL: nowhere, or no longer';
+
+ALTER TABLE measurement ADD CONSTRAINT ck_measurement_samples_url CHECK (samples_url <> '' AND status <> 'failed' OR samples_url IS NULL);
+
+UPDATE bench_alembic_version SET version_num='0005' WHERE bench_alembic_version.version_num = '0004';
+
+-- Running upgrade 0005 -> 0006
+
+CREATE TABLE configuration (
+    configuration_id UUID NOT NULL, 
+    model TEXT NOT NULL, 
+    model_revision TEXT, 
+    sequence_length INTEGER NOT NULL, 
+    precision TEXT, 
+    compiler_args TEXT[] NOT NULL, 
+    scenario TEXT NOT NULL, 
+    replicas INTEGER, 
+    workers INTEGER, 
+    worker_mode TEXT, 
+    backend TEXT NOT NULL, 
+    instance_type TEXT, 
+    hardware BOOLEAN NOT NULL, 
+    model_variant TEXT, 
+    arrivals TEXT, 
+    CONSTRAINT pk_configuration PRIMARY KEY (configuration_id), 
+    CONSTRAINT ck_configuration_derived CHECK (configuration_id = left(encode(sha256(convert_to(ROW(model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals)::text, 'UTF8')), 'hex'), 32)::uuid)
+);
+
+COMMENT ON TABLE configuration IS 'What is measured at several batch sizes: the key of its series without the batch size';
+
+COMMENT ON COLUMN configuration.configuration_id IS 'Derived from all other columns, so the same in every database';
+
+COMMENT ON COLUMN configuration.model IS 'Hub id, directory, or config:NAME for seeded random weights';
+
+COMMENT ON COLUMN configuration.model_revision IS 'Branch, tag or commit on the hub';
+
+COMMENT ON COLUMN configuration.sequence_length IS 'Tokens per sequence, padding included';
+
+COMMENT ON COLUMN configuration.precision IS 'Precision of the program; NULL: not known';
+
+COMMENT ON COLUMN configuration.compiler_args IS 'Flags for the device''s compiler';
+
+COMMENT ON COLUMN configuration.scenario IS 'Kind of load: offline, server or single_stream';
+
+COMMENT ON COLUMN configuration.replicas IS 'Loaded copies of the model; NULL: not known';
+
+COMMENT ON COLUMN configuration.workers IS 'Closed loops that issued batches; NULL: not known';
+
+COMMENT ON COLUMN configuration.worker_mode IS 'What a worker was: thread, process or native';
+
+COMMENT ON COLUMN configuration.backend IS 'What ran the model';
+
+COMMENT ON COLUMN configuration.instance_type IS 'The cloud''s name of the machine, such as inf2.xlarge';
+
+COMMENT ON COLUMN configuration.hardware IS 'True only for a real accelerator; results of a CPU or a stand-in never stand for one';
+
+COMMENT ON COLUMN configuration.model_variant IS 'Head and inputs where they are others than classification of text; NULL: they are those';
+
+COMMENT ON COLUMN configuration.arrivals IS 'server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL';
+
+INSERT INTO configuration SELECT DISTINCT left(encode(sha256(convert_to(ROW(model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals)::text, 'UTF8')), 'hex'), 32)::uuid, model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals FROM series;
+
+ALTER TABLE series ADD COLUMN configuration_id UUID;
+
+COMMENT ON COLUMN series.configuration_id IS 'The same without the batch size; the database fills it in';
+
+UPDATE series SET configuration_id = left(encode(sha256(convert_to(ROW(model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals)::text, 'UTF8')), 'hex'), 32)::uuid;
+
+ALTER TABLE series ALTER COLUMN configuration_id SET NOT NULL;
+
+ALTER TABLE series ADD CONSTRAINT fk_series_configuration_id FOREIGN KEY(configuration_id) REFERENCES configuration (configuration_id);
+
+ALTER TABLE series ADD CONSTRAINT uq_series_series_id UNIQUE (series_id, configuration_id);
+
+CREATE INDEX ix_series_configuration_id ON series (configuration_id);
+
+ALTER TABLE series ADD CONSTRAINT ck_series_configuration_derived CHECK (configuration_id = left(encode(sha256(convert_to(ROW(model, model_revision, sequence_length, precision, compiler_args, scenario, replicas, workers, worker_mode, backend, instance_type, hardware, model_variant, arrivals)::text, 'UTF8')), 'hex'), 32)::uuid);
+
+-- Fills in the configuration of a series, whoever writes it; adds a configuration that is new.
+CREATE FUNCTION place_series() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.configuration_id := left(encode(sha256(convert_to(ROW(
+        NEW.model, NEW.model_revision, NEW.sequence_length, NEW.precision, NEW.compiler_args, NEW.scenario,
+        NEW.replicas, NEW.workers, NEW.worker_mode, NEW.backend, NEW.instance_type, NEW.hardware,
+        NEW.model_variant, NEW.arrivals
+    )::text, 'UTF8')), 'hex'), 32)::uuid;
+    IF NOT EXISTS (SELECT FROM configuration WHERE configuration.configuration_id = NEW.configuration_id) THEN
+        INSERT INTO configuration VALUES (
+            NEW.configuration_id, NEW.model, NEW.model_revision, NEW.sequence_length, NEW.precision,
+            NEW.compiler_args, NEW.scenario, NEW.replicas, NEW.workers, NEW.worker_mode, NEW.backend,
+            NEW.instance_type, NEW.hardware, NEW.model_variant, NEW.arrivals
+        ) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION place_series() IS
+    'Trigger: fills in the configuration that a series belongs to';
+
+CREATE TRIGGER place_series BEFORE INSERT OR UPDATE ON series FOR EACH ROW EXECUTE FUNCTION place_series();
+
+CREATE TABLE incident (
+    incident_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    configuration_id UUID NOT NULL, 
+    direction TEXT NOT NULL, 
+    last_good_sweep_id UUID NOT NULL, 
+    first_bad_sweep_id UUID NOT NULL, 
+    opened_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT pk_incident PRIMARY KEY (incident_id), 
+    CONSTRAINT fk_incident_configuration_id FOREIGN KEY(configuration_id) REFERENCES configuration (configuration_id), 
+    CONSTRAINT fk_incident_last_good_sweep_id FOREIGN KEY(last_good_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_incident_first_bad_sweep_id FOREIGN KEY(first_bad_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT uq_incident_incident_id UNIQUE (incident_id, configuration_id), 
+    CONSTRAINT uq_incident_configuration_id UNIQUE (configuration_id, direction, first_bad_sweep_id), 
+    CONSTRAINT ck_incident_direction CHECK (direction IN ('worse', 'better')), 
+    CONSTRAINT ck_incident_sweeps CHECK (last_good_sweep_id <> first_bad_sweep_id)
+);
+
+COMMENT ON TABLE incident IS 'Changes of one configuration within three nights in one direction: what people judge';
+
+COMMENT ON COLUMN incident.incident_id IS 'The number by which people know it';
+
+COMMENT ON COLUMN incident.configuration_id IS 'What shifted, at one or more batch sizes';
+
+COMMENT ON COLUMN incident.direction IS 'worse: less throughput, more latency, time or size; else better';
+
+COMMENT ON COLUMN incident.last_good_sweep_id IS 'The last sweep before its leading change';
+
+COMMENT ON COLUMN incident.first_bad_sweep_id IS 'The first sweep after its leading change';
+
+COMMENT ON COLUMN incident.opened_at IS 'When it was found';
+
+CREATE INDEX ix_incident_first_bad_sweep_id ON incident (first_bad_sweep_id);
+
+CREATE INDEX ix_incident_last_good_sweep_id ON incident (last_good_sweep_id);
+
+CREATE INDEX ix_incident_opened_at ON incident (opened_at);
+
+ALTER TABLE change ADD COLUMN incident_id BIGINT;
+
+COMMENT ON COLUMN change.incident_id IS 'The incident that it is part of';
+
+ALTER TABLE change ADD COLUMN configuration_id UUID;
+
+COMMENT ON COLUMN change.configuration_id IS 'What shifted, at one batch size or at all';
+
+ALTER TABLE change ADD COLUMN level TEXT GENERATED ALWAYS AS (CASE WHEN series_id IS NULL THEN 'geometric_mean' ELSE 'batch_size' END) STORED NOT NULL;
+
+COMMENT ON COLUMN change.level IS 'batch_size: one series; geometric_mean: the mean over all batch sizes';
+
+ALTER TABLE change ADD COLUMN agreed BOOLEAN;
+
+COMMENT ON COLUMN change.agreed IS 'A second method finds it too; NULL: it was not asked or cannot tell';
+
+UPDATE change SET configuration_id = series.configuration_id FROM series WHERE series.series_id = change.series_id;
+
+INSERT INTO incident (configuration_id, direction, last_good_sweep_id, first_bad_sweep_id, opened_at) SELECT DISTINCT ON (configuration_id, direction, first_bad_sweep_id) configuration_id, direction, last_good_sweep_id, first_bad_sweep_id, detected_at FROM change ORDER BY configuration_id, direction, first_bad_sweep_id, detected_at;
+
+UPDATE change SET incident_id = incident.incident_id FROM incident WHERE incident.configuration_id = change.configuration_id AND incident.direction = change.direction AND incident.first_bad_sweep_id = change.first_bad_sweep_id;
+
+ALTER TABLE change ALTER COLUMN incident_id SET NOT NULL;
+
+ALTER TABLE change ALTER COLUMN configuration_id SET NOT NULL;
+
+ALTER TABLE change ALTER COLUMN series_id DROP NOT NULL;
+
+COMMENT ON COLUMN change.series_id IS 'The history that shifted; NULL: the geometric mean over the batch sizes';
+
+COMMENT ON COLUMN change.metric IS 'What shifted: throughput_inf_per_s, a latency, or a figure of the compilation';
+
+ALTER TABLE change ADD CONSTRAINT fk_change_incident_id FOREIGN KEY(incident_id, configuration_id) REFERENCES incident (incident_id, configuration_id) ON DELETE CASCADE;
+
+ALTER TABLE change ADD CONSTRAINT fk_change_series_of_configuration FOREIGN KEY(series_id, configuration_id) REFERENCES series (series_id, configuration_id);
+
+CREATE INDEX ix_change_incident_id ON change (incident_id);
+
+CREATE UNIQUE INDEX uq_change_geometric_mean ON change (configuration_id, metric, first_bad_sweep_id) WHERE series_id IS NULL;
+
+ALTER TABLE change DROP CONSTRAINT ck_change_metric;
+
+ALTER TABLE change ADD CONSTRAINT ck_change_metric CHECK (metric IN ('throughput_inf_per_s', 'mean_ms', 'p50_ms', 'p90_ms', 'p95_ms', 'p99_ms', 'p99_9_ms', 'max_ms', 'compile_duration_s', 'artifact_size_bytes', 'peak_rss_bytes'));
+
+-- Fills in what a new change leaves out, whoever writes it: the configuration of its series, and the incident that
+-- begins with its sweep, which is added when there is none.
+CREATE FUNCTION situate_change() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    way text := CASE
+        WHEN (NEW.after_value < NEW.before_value) = (NEW.metric = 'throughput_inf_per_s') THEN 'worse'
+        ELSE 'better'
+    END;
+BEGIN
+    IF NEW.configuration_id IS NULL THEN
+        NEW.configuration_id := (
+            SELECT series.configuration_id FROM series WHERE series.series_id = NEW.series_id
+        );
+    END IF;
+    IF NEW.incident_id IS NULL THEN
+        INSERT INTO incident (configuration_id, direction, last_good_sweep_id, first_bad_sweep_id, opened_at)
+        VALUES (NEW.configuration_id, way, NEW.last_good_sweep_id, NEW.first_bad_sweep_id, NEW.detected_at)
+        ON CONFLICT DO NOTHING;
+        NEW.incident_id := (
+            SELECT incident.incident_id
+            FROM incident
+            WHERE incident.configuration_id = NEW.configuration_id
+                AND incident.direction = way
+                AND incident.first_bad_sweep_id = NEW.first_bad_sweep_id
+        );
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION situate_change() IS
+    'Trigger: fills in the configuration of a change and the incident that it is part of';
+
+CREATE TRIGGER situate_change BEFORE INSERT ON change FOR EACH ROW EXECUTE FUNCTION situate_change();
+
+ALTER TABLE annotation ADD COLUMN incident_id BIGINT;
+
+COMMENT ON COLUMN annotation.incident_id IS 'The incident it is about';
+
+ALTER TABLE annotation ADD CONSTRAINT fk_annotation_incident_id FOREIGN KEY(incident_id) REFERENCES incident (incident_id) ON DELETE CASCADE;
+
+CREATE INDEX ix_annotation_incident_id ON annotation (incident_id);
+
+ALTER TABLE annotation DROP CONSTRAINT ck_annotation_status;
+
+ALTER TABLE annotation DROP CONSTRAINT ck_annotation_subject;
+
+ALTER TABLE annotation DROP CONSTRAINT ck_annotation_status_is_of_a_change;
+
+UPDATE annotation SET incident_id = change.incident_id, status = CASE annotation.status WHEN 'open' THEN 'reopened' ELSE annotation.status END FROM change WHERE change.change_id = annotation.change_id;
+
+ALTER TABLE annotation ADD CONSTRAINT ck_annotation_status CHECK (status IN ('suspect', 'confirmed', 'acknowledged', 'expected', 'infra', 'fixed', 'wont_fix', 'false_alarm', 'recovered', 'reopened'));
+
+ALTER TABLE annotation ADD CONSTRAINT ck_annotation_subject CHECK (num_nonnulls(incident_id, change_id, series_id, sweep_id) >= 1);
+
+ALTER TABLE annotation ADD CONSTRAINT ck_annotation_status_is_of_an_incident CHECK (status IS NULL OR incident_id IS NOT NULL);
+
+COMMENT ON COLUMN annotation.status IS 'Status of the incident from now on: suspect, confirmed, acknowledged, expected, infra, fixed, wont_fix, false_alarm, recovered or reopened';
+
+ALTER TABLE baseline ADD COLUMN superseded_by BIGINT;
+
+COMMENT ON COLUMN baseline.superseded_by IS 'The pinned baseline that took its place; NULL: it counts, or it was withdrawn';
+
+ALTER TABLE baseline ADD CONSTRAINT fk_baseline_superseded_by FOREIGN KEY(superseded_by) REFERENCES baseline (baseline_id) ON DELETE CASCADE;
+
+ALTER TABLE baseline ADD CONSTRAINT ck_baseline_superseded CHECK (superseded_by IS NULL OR (superseded_by <> baseline_id AND withdrawn_at IS NOT NULL));
+
+CREATE INDEX ix_baseline_superseded_by ON baseline (superseded_by);
+
+ALTER TABLE sweep ADD COLUMN confirms_sweep_id UUID;
+
+COMMENT ON COLUMN sweep.confirms_sweep_id IS 'The sweep whose suspicious figures were measured again, in the same night; NULL: it stands by itself';
+
+ALTER TABLE sweep ADD CONSTRAINT fk_sweep_confirms_sweep_id FOREIGN KEY(confirms_sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE;
+
+ALTER TABLE sweep ADD CONSTRAINT ck_sweep_confirms CHECK (confirms_sweep_id <> sweep_id);
+
+CREATE INDEX ix_sweep_confirms ON sweep (confirms_sweep_id) WHERE confirms_sweep_id IS NOT NULL;
+
+CREATE TABLE night_event (
+    night_event_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    night DATE NOT NULL, 
+    kind TEXT NOT NULL, 
+    configuration_id UUID NOT NULL, 
+    series_id UUID, 
+    metric TEXT, 
+    sweep_id UUID, 
+    detected_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    detector TEXT NOT NULL, 
+    evidence JSONB NOT NULL, 
+    CONSTRAINT pk_night_event PRIMARY KEY (night_event_id), 
+    CONSTRAINT fk_night_event_configuration_id FOREIGN KEY(configuration_id) REFERENCES configuration (configuration_id), 
+    CONSTRAINT fk_night_event_sweep_id FOREIGN KEY(sweep_id) REFERENCES sweep (sweep_id) ON DELETE CASCADE, 
+    CONSTRAINT fk_night_event_series_id FOREIGN KEY(series_id, configuration_id) REFERENCES series (series_id, configuration_id), 
+    CONSTRAINT ck_night_event_kind CHECK (kind IN ('missing', 'failed', 'insufficient_data', 'suspect', 'outlier', 'trend')), 
+    CONSTRAINT ck_night_event_metric CHECK (metric IN ('throughput_inf_per_s', 'mean_ms', 'p50_ms', 'p90_ms', 'p95_ms', 'p99_ms', 'p99_9_ms', 'max_ms', 'compile_duration_s', 'artifact_size_bytes', 'peak_rss_bytes')), 
+    CONSTRAINT ck_night_event_subject CHECK ((kind IN ('suspect', 'outlier', 'trend')) = (metric IS NOT NULL) AND (kind IN ('suspect', 'outlier', 'trend') OR series_id IS NOT NULL) AND (kind <> 'trend' OR extract(isodow FROM night) = 1)), 
+    CONSTRAINT ck_night_event_named CHECK (detector <> '')
+);
+
+COMMENT ON TABLE night_event IS 'What a night had that is no lasting change: gaps, outliers, and slow trends of a week';
+
+COMMENT ON COLUMN night_event.night_event_id IS 'Internal key';
+
+COMMENT ON COLUMN night_event.night IS 'UTC date of the sweeps that it is about; of a trend, the week''s Monday';
+
+COMMENT ON COLUMN night_event.kind IS 'missing: no figure and no sweep; failed: asked for, no result; insufficient_data: not to be believed; suspect: one night far off, not yet measured again; outlier: far off, and not the next time; trend: slow';
+
+COMMENT ON COLUMN night_event.configuration_id IS 'What it is about';
+
+COMMENT ON COLUMN night_event.series_id IS 'The history it is about; NULL: the mean over all batch sizes';
+
+COMMENT ON COLUMN night_event.metric IS 'Which figure; NULL: all, there is none';
+
+COMMENT ON COLUMN night_event.sweep_id IS 'The sweep that measured, or should have; NULL: there was none';
+
+COMMENT ON COLUMN night_event.detected_at IS 'When it was found';
+
+COMMENT ON COLUMN night_event.detector IS 'What found it, with the version of its thresholds';
+
+COMMENT ON COLUMN night_event.evidence IS 'What the detector went by, for people';
+
+CREATE UNIQUE INDEX uq_night_event_subject ON night_event (night, configuration_id, coalesce(series_id, '00000000-0000-0000-0000-000000000000'::uuid), kind, coalesce(metric, ''::text));
+
+CREATE INDEX ix_night_event_configuration_id ON night_event (configuration_id);
+
+CREATE INDEX ix_night_event_series_id ON night_event (series_id);
+
+CREATE INDEX ix_night_event_sweep_id ON night_event (sweep_id);
+
+CREATE TABLE mute (
+    mute_id BIGINT GENERATED ALWAYS AS IDENTITY, 
+    series_id UUID, 
+    model_glob TEXT, 
+    metric TEXT, 
+    author TEXT NOT NULL, 
+    reason TEXT NOT NULL, 
+    set_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    lifted_at TIMESTAMP WITH TIME ZONE, 
+    lifted_by TEXT, 
+    lifted_reason TEXT, 
+    CONSTRAINT pk_mute PRIMARY KEY (mute_id), 
+    CONSTRAINT fk_mute_series_id FOREIGN KEY(series_id) REFERENCES series (series_id), 
+    CONSTRAINT ck_mute_subject CHECK (num_nonnulls(series_id, model_glob) = 1), 
+    CONSTRAINT ck_mute_metric CHECK (metric IN ('throughput_inf_per_s', 'mean_ms', 'p50_ms', 'p90_ms', 'p95_ms', 'p99_ms', 'p99_9_ms', 'max_ms', 'compile_duration_s', 'artifact_size_bytes', 'peak_rss_bytes')), 
+    CONSTRAINT ck_mute_named CHECK (author <> '' AND reason <> '' AND model_glob <> ''), 
+    CONSTRAINT ck_mute_expires CHECK (expires_at > set_at AND isfinite(expires_at)), 
+    CONSTRAINT ck_mute_lifted CHECK (num_nulls(lifted_at, lifted_by, lifted_reason) IN (0, 3) AND lifted_at >= set_at AND lifted_by <> '' AND lifted_reason <> '')
+);
+
+COMMENT ON TABLE mute IS 'What nobody wants to hear of for a while, and until when';
+
+COMMENT ON COLUMN mute.mute_id IS 'The number by which people know it';
+
+COMMENT ON COLUMN mute.series_id IS 'The history that is muted; NULL: those of models';
+
+COMMENT ON COLUMN mute.model_glob IS 'Pattern of the models that are muted, with * and ?; NULL: a single history';
+
+COMMENT ON COLUMN mute.metric IS 'Only this figure; NULL: all';
+
+COMMENT ON COLUMN mute.author IS 'Who muted it';
+
+COMMENT ON COLUMN mute.reason IS 'Why';
+
+COMMENT ON COLUMN mute.set_at IS 'When it was muted';
+
+COMMENT ON COLUMN mute.expires_at IS 'When it is heard again by itself';
+
+COMMENT ON COLUMN mute.lifted_at IS 'When a person ended it before that; NULL: nobody did';
+
+COMMENT ON COLUMN mute.lifted_by IS 'Who ended it';
+
+COMMENT ON COLUMN mute.lifted_reason IS 'Why it was ended';
+
+CREATE INDEX ix_mute_expires_at ON mute (expires_at);
+
+CREATE INDEX ix_mute_series_id ON mute (series_id);
+
+-- Refuses a change or a baseline whose sweeps have no valid measurement in its series, or run backwards. A change
+-- without a series is of the geometric mean: any series of its configuration will do.
+-- The arguments name the columns of the earlier and of the later sweep.
+CREATE OR REPLACE FUNCTION require_valid_sweeps() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    earlier uuid := to_jsonb(NEW) ->> TG_ARGV[0];
+    later uuid := to_jsonb(NEW) ->> TG_ARGV[1];
+    configuration uuid := to_jsonb(NEW) ->> 'configuration_id';
+BEGIN
+    IF EXISTS (
+        SELECT FROM unnest(ARRAY[earlier, later]) AS named (sweep_id)
+        WHERE NOT EXISTS (
+            SELECT FROM valid_measurement AS valid
+            WHERE valid.sweep_id = named.sweep_id
+                AND valid.series_id IN (
+                    SELECT NEW.series_id
+                    UNION ALL
+                    SELECT series.series_id
+                    FROM series
+                    WHERE NEW.series_id IS NULL AND series.configuration_id = configuration
+                )
+        )
+    ) THEN
+        RAISE check_violation USING
+            MESSAGE = 'the ' || TG_TABLE_NAME || ' names a sweep without a valid measurement in its series',
+            CONSTRAINT = 'ck_' || TG_TABLE_NAME || '_valid_sweeps';
+    END IF;
+    IF (SELECT created_at FROM sweep WHERE sweep_id = earlier)
+        > (SELECT created_at FROM sweep WHERE sweep_id = later)
+    THEN
+        RAISE check_violation USING
+            MESSAGE = 'the ' || TG_TABLE_NAME || ' names its sweeps in the wrong order of time',
+            CONSTRAINT = 'ck_' || TG_TABLE_NAME || '_sweeps_ascend';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+COMMENT ON FUNCTION require_valid_sweeps() IS
+    'Trigger: a change or a baseline may only name sweeps with a valid measurement in its series';
+
+-- The shifts that were found, each with where it stands: as its incident does; suspect, confirmed and reopened
+-- ones are open. Shifts of a geometric mean belong to no series: incident_change has those too.
+CREATE OR REPLACE VIEW change_history AS
+SELECT
+    series.series_id,
+    series.model,
+    series.model_revision,
+    series.sequence_length,
+    series.precision,
+    series.compiler_args,
+    series.batch_size,
+    series.scenario,
+    series.replicas,
+    series.workers,
+    series.worker_mode,
+    series.backend,
+    series.instance_type,
+    series.hardware,
+    change.change_id,
+    change.metric,
+    change.direction,
+    change.before_value,
+    change.after_value,
+    change.relative_change,
+    change.relative_low,
+    change.relative_high,
+    change.confidence,
+    change.last_good_sweep_id,
+    good.night AS last_good_night,
+    change.first_bad_sweep_id,
+    bad.night AS first_bad_night,
+    change.detected_at,
+    change.detector,
+    CASE
+        WHEN said.status IS NULL OR said.status IN ('suspect', 'confirmed', 'reopened') THEN 'open'
+        ELSE said.status
+    END AS status,
+    said.author,
+    said.annotated_at,
+    said.reason,
+    (
+        SELECT CASE
+            WHEN num_nulls(pair.before_id, pair.after_id) > 0 THEN 'not known'
+            ELSE coalesce(
+                (
+                    SELECT string_agg(
+                        difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                        || coalesce(difference.after, 'none'),
+                        ', ' ORDER BY difference.rank
+                    )
+                    FROM environment_diff(pair.before_id, pair.after_id) AS difference
+                ),
+                'nothing'
+            )
+        END
+        FROM (
+            SELECT
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.last_good_sweep_id
+                ) AS before_id,
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    WHERE valid.series_id = change.series_id AND valid.sweep_id = change.first_bad_sweep_id
+                ) AS after_id
+        ) AS pair
+    ) AS environment_changes,
+    series.model_variant,
+    series.arrivals,
+    change.configuration_id,
+    change.incident_id,
+    change.agreed
+FROM change
+INNER JOIN series ON series.series_id = change.series_id
+INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id
+INNER JOIN sweep AS bad ON bad.sweep_id = change.first_bad_sweep_id
+LEFT JOIN LATERAL (
+    SELECT annotation.status, annotation.author, annotation.annotated_at, annotation.reason
+    FROM annotation
+    WHERE annotation.incident_id = change.incident_id AND annotation.status IS NOT NULL
+    ORDER BY annotation.annotated_at DESC, annotation.annotation_id DESC
+    LIMIT 1
+) AS said ON true;
+
+COMMENT ON VIEW change_history IS
+    'All shifts that were found, with their size, their status and what changed in the environment';
+
+-- The shifts that still want somebody's attention: open, or acknowledged and not yet settled.
+CREATE OR REPLACE VIEW open_changes AS
+SELECT change_history.*
+FROM change_history
+WHERE change_history.status IN ('open', 'acknowledged');
+
+COMMENT ON VIEW open_changes IS 'Shifts that are open, or acknowledged and not yet settled';
+
+-- What people said, about whatever it was.
+CREATE OR REPLACE VIEW annotation_history AS
+SELECT
+    annotation.annotation_id,
+    annotation.annotated_at,
+    annotation.author,
+    annotation.reason,
+    annotation.status,
+    annotation.change_id,
+    coalesce(annotation.series_id, change.series_id) AS series_id,
+    coalesce(annotation.sweep_id, change.first_bad_sweep_id, incident.first_bad_sweep_id) AS sweep_id,
+    sweep.night,
+    annotation.incident_id
+FROM annotation
+LEFT JOIN change ON change.change_id = annotation.change_id
+LEFT JOIN incident ON incident.incident_id = annotation.incident_id
+LEFT JOIN sweep
+    ON sweep.sweep_id = coalesce(annotation.sweep_id, change.first_bad_sweep_id, incident.first_bad_sweep_id);
+
+COMMENT ON VIEW annotation_history IS
+    'What people said about incidents, changes, series and sweeps; of an incident, its first bad sweep too';
+
+-- What was asked, one row per sweep, whatever came of it: also those that have no result yet, or never will.
+CREATE OR REPLACE VIEW sweep_list AS
+SELECT
+    sweep_id,
+    dag_id,
+    run_id,
+    origin,
+    created_at,
+    night,
+    label,
+    note,
+    model,
+    model_revision,
+    model_variant,
+    sequence_length,
+    batch_sizes,
+    backend,
+    precision,
+    compiler_args,
+    scenario,
+    replicas,
+    workers,
+    worker_mode,
+    latency_limit_ms,
+    confirms_sweep_id
+FROM sweep;
+
+COMMENT ON VIEW sweep_list IS 'All sweeps, as they were asked for, whether or not they have results';
+
+-- What detection goes by: of each valid measurement made here the median over its rounds, which one disturbed round
+-- cannot move, and the percentiles of all its batches. What a night was confirmed by is told apart: it is never the
+-- value of the night.
+CREATE VIEW night_value AS
+SELECT
+    valid.series_id,
+    valid.batch_size,
+    valid.night,
+    valid.created_at,
+    valid.sweep_id,
+    sweep.confirms_sweep_id,
+    valid.environment_id,
+    windows.rounds,
+    coalesce(windows.quartiles[2], valid.throughput_inf_per_s) AS throughput_inf_per_s,
+    CASE
+        WHEN windows.rounds > 1 THEN (windows.quartiles[3] - windows.quartiles[1]) / 1.349 / windows.quartiles[2]
+    END AS throughput_spread,
+    valid.p50_ms,
+    valid.p90_ms,
+    valid.p95_ms,
+    valid.p99_ms
+FROM valid_measurement AS valid
+INNER JOIN sweep ON sweep.sweep_id = valid.sweep_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS rounds,
+        percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY round.throughput_inf_per_s) AS quartiles
+    FROM round
+    WHERE round.measurement_id = valid.measurement_id
+) AS windows
+WHERE valid.origin = 'dag';
+
+COMMENT ON VIEW night_value IS
+    'What changes are detected in: medians over the rounds of each valid measurement that was made here';
+
+-- What is or was muted, by whom, why and until when.
+CREATE VIEW mute_history AS
+SELECT
+    mute.mute_id,
+    mute.series_id,
+    series.batch_size,
+    coalesce(series.model, mute.model_glob) AS model_glob,
+    mute.metric,
+    mute.author,
+    mute.reason,
+    mute.set_at,
+    mute.expires_at,
+    mute.lifted_at,
+    mute.lifted_by,
+    mute.lifted_reason,
+    mute.lifted_at IS NULL AND mute.expires_at > now() AND mute.set_at <= now() AS in_force,
+    '^' || replace(
+        replace(regexp_replace(mute.model_glob, '([^A-Za-z0-9_*?])', '\\\1', 'g'), '*', '.*'), '?', '.'
+    ) || '$' AS model_regex
+FROM mute
+LEFT JOIN series ON series.series_id = mute.series_id;
+
+COMMENT ON VIEW mute_history IS 'What nobody wanted to hear of, from when until when';
+
+-- The shifts that make up each incident, those of geometric means included.
+CREATE VIEW incident_change AS
+SELECT
+    change.incident_id,
+    change.change_id,
+    change.configuration_id,
+    change.series_id,
+    series.batch_size,
+    change.level,
+    change.metric,
+    change.direction,
+    change.before_value,
+    change.after_value,
+    change.relative_change,
+    change.relative_low,
+    change.relative_high,
+    change.confidence,
+    change.agreed,
+    change.last_good_sweep_id,
+    good.night AS last_good_night,
+    change.first_bad_sweep_id,
+    bad.night AS first_bad_night,
+    change.detected_at,
+    change.detector,
+    change.evidence
+FROM change
+LEFT JOIN series ON series.series_id = change.series_id
+INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id
+INNER JOIN sweep AS bad ON bad.sweep_id = change.first_bad_sweep_id;
+
+COMMENT ON VIEW incident_change IS
+    'The shifts of each incident, one row per batch size and metric, and those of geometric means';
+
+-- What people judge: the shifts of one configuration within three nights in one direction, as one.
+-- The leading change is the one of throughput rather than of a latency, of the geometric mean rather than of one
+-- batch size, and among equals the largest.
+CREATE VIEW incident_history AS
+SELECT
+    configuration.configuration_id,
+    configuration.model,
+    configuration.model_revision,
+    configuration.sequence_length,
+    configuration.precision,
+    configuration.compiler_args,
+    configuration.scenario,
+    configuration.replicas,
+    configuration.workers,
+    configuration.worker_mode,
+    configuration.backend,
+    configuration.instance_type,
+    configuration.hardware,
+    configuration.model_variant,
+    configuration.arrivals,
+    incident.incident_id,
+    incident.direction,
+    coalesce(said.status, 'confirmed') AS status,
+    said.author,
+    said.annotated_at,
+    said.reason,
+    incident.opened_at,
+    incident.last_good_sweep_id,
+    good.night AS last_good_night,
+    incident.first_bad_sweep_id,
+    bad.night AS first_bad_night,
+    headline.metric,
+    headline.relative_change,
+    scope.batch_sizes,
+    known.batch_sizes AS batch_sizes_known,
+    scope.metrics,
+    scope.agreed,
+    scope.effect
+    * CASE
+        WHEN cardinality(scope.batch_sizes) = 0 THEN 1
+        ELSE cardinality(scope.batch_sizes)::float8 / known.batch_sizes
+    END
+    * CASE WHEN scope.agreed THEN 1 ELSE 0.5 END AS importance,
+    silence.muted_until,
+    (
+        SELECT CASE
+            WHEN num_nulls(pair.before_id, pair.after_id) > 0 THEN 'not known'
+            ELSE coalesce(
+                (
+                    SELECT string_agg(
+                        difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                        || coalesce(difference.after, 'none'),
+                        ', ' ORDER BY difference.rank
+                    )
+                    FROM environment_diff(pair.before_id, pair.after_id) AS difference
+                ),
+                'nothing'
+            )
+        END
+        FROM (
+            SELECT
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    INNER JOIN series ON series.series_id = valid.series_id
+                    WHERE series.configuration_id = incident.configuration_id
+                        AND valid.sweep_id = incident.last_good_sweep_id
+                    ORDER BY valid.batch_size
+                    LIMIT 1
+                ) AS before_id,
+                (
+                    SELECT valid.environment_id
+                    FROM valid_measurement AS valid
+                    INNER JOIN series ON series.series_id = valid.series_id
+                    WHERE series.configuration_id = incident.configuration_id
+                        AND valid.sweep_id = incident.first_bad_sweep_id
+                    ORDER BY valid.batch_size
+                    LIMIT 1
+                ) AS after_id
+        ) AS pair
+    ) AS environment_changes,
+    said.annotation_id
+FROM incident
+INNER JOIN configuration ON configuration.configuration_id = incident.configuration_id
+INNER JOIN sweep AS good ON good.sweep_id = incident.last_good_sweep_id
+INNER JOIN sweep AS bad ON bad.sweep_id = incident.first_bad_sweep_id
+LEFT JOIN LATERAL (
+    SELECT
+        annotation.annotation_id, annotation.status, annotation.author, annotation.annotated_at,
+        annotation.reason
+    FROM annotation
+    WHERE annotation.incident_id = incident.incident_id AND annotation.status IS NOT NULL
+    ORDER BY annotation.annotated_at DESC, annotation.annotation_id DESC
+    LIMIT 1
+) AS said ON true
+LEFT JOIN LATERAL (
+    SELECT change.metric, change.relative_change
+    FROM change
+    WHERE change.incident_id = incident.incident_id AND change.direction = incident.direction
+    ORDER BY
+        array_position(
+            ARRAY['throughput_inf_per_s', 'p50_ms', 'mean_ms', 'p90_ms', 'p95_ms', 'p99_ms', 'p99_9_ms', 'max_ms'],
+            change.metric
+        ),
+        change.level DESC,
+        abs(change.relative_change) DESC,
+        change.change_id
+    LIMIT 1
+) AS headline ON true
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(array_agg(DISTINCT series.batch_size) FILTER (WHERE series.batch_size IS NOT NULL), '{}')
+            AS batch_sizes,
+        coalesce(array_agg(DISTINCT change.metric), '{}') AS metrics,
+        bool_or(change.agreed) AS agreed,
+        max(
+            abs(change.relative_change) / coalesce((change.evidence ->> 'effect_floor')::float8, 0.01)
+            -- What is compiled once is served a million times.
+            * CASE WHEN change.metric IN ('compile_duration_s', 'artifact_size_bytes', 'peak_rss_bytes') THEN 0.1 ELSE 1 END
+        ) AS effect
+    FROM change
+    LEFT JOIN series ON series.series_id = change.series_id
+    WHERE change.incident_id = incident.incident_id AND change.direction = incident.direction
+) AS scope
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT series.batch_size) AS batch_sizes
+    FROM series
+    WHERE series.configuration_id = incident.configuration_id
+) AS known
+CROSS JOIN LATERAL (
+    SELECT nullif(min(coalesce(covered.until, '-infinity')), '-infinity') AS muted_until
+    FROM change
+    CROSS JOIN LATERAL (
+        SELECT max(mute_history.expires_at) AS until
+        FROM mute_history
+        WHERE mute_history.in_force
+            AND (mute_history.series_id = change.series_id OR configuration.model ~ mute_history.model_regex)
+            AND coalesce(mute_history.metric = change.metric, true)
+    ) AS covered
+    WHERE change.incident_id = incident.incident_id AND change.direction = incident.direction
+) AS silence;
+
+COMMENT ON VIEW incident_history IS
+    'All incidents: what shifted together, how far, at which batch sizes, where it stands and what differed';
+
+-- The incidents that want somebody's attention: neither settled, nor over, nor muted.
+CREATE VIEW open_incidents AS
+SELECT incident_history.*
+FROM incident_history
+WHERE incident_history.status IN ('suspect', 'confirmed', 'acknowledged', 'reopened')
+    AND incident_history.muted_until IS NULL;
+
+COMMENT ON VIEW open_incidents IS 'Incidents that are neither settled, nor over, nor muted';
+
+-- What happened on single nights and is no lasting change, with whose it is.
+CREATE VIEW night_event_history AS
+SELECT
+    configuration.configuration_id,
+    configuration.model,
+    configuration.model_revision,
+    configuration.sequence_length,
+    configuration.precision,
+    configuration.compiler_args,
+    configuration.scenario,
+    configuration.replicas,
+    configuration.workers,
+    configuration.worker_mode,
+    configuration.backend,
+    configuration.instance_type,
+    configuration.hardware,
+    configuration.model_variant,
+    configuration.arrivals,
+    night_event.night_event_id,
+    night_event.night,
+    night_event.kind,
+    night_event.series_id,
+    series.batch_size,
+    night_event.metric,
+    night_event.sweep_id,
+    night_event.detected_at,
+    night_event.detector,
+    night_event.evidence
+FROM night_event
+INNER JOIN configuration ON configuration.configuration_id = night_event.configuration_id
+LEFT JOIN series ON series.series_id = night_event.series_id;
+
+COMMENT ON VIEW night_event_history IS
+    'Gaps, suspicious figures, outliers and slow trends: what a night had that is no lasting change';
+
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
+        FROM pg_class AS relation
+        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
+        INNER JOIN LATERAL (
+            SELECT meanings.said
+            FROM (VALUES
+        ('configuration_id', 'What is measured at several batch sizes: the series without the batch size'),
+        ('incident_id', 'Key of the incident, for judging it'),
+        ('agreed', 'A second method finds it too; NULL: it was not asked or cannot tell'),
+        ('level', 'batch_size: one series; geometric_mean: the mean over all batch sizes'),
+        ('change_history.status', 'open, acknowledged, expected, infra, fixed, wont_fix, false_alarm or recovered'),
+        ('sweep_list.confirms_sweep_id', 'The sweep whose figures it measures again; NULL: it stands by itself'),
+        ('annotation_history.status', 'Status that the incident has from then on; NULL: a remark'),
+        ('annotation_history.incident_id', 'The incident it is about; NULL: none'),
+        ('annotation_history.series_id', 'The series it is about, or that of the change'),
+        ('annotation_history.sweep_id', 'The sweep it is about, or the first bad one of the incident or change'),
+        ('night_value.series_id', 'The series: the same in every database'),
+        ('night_value.batch_size', 'Inferences per call'),
+        ('night_value.night', 'UTC date on which the sweep began'),
+        ('night_value.created_at', 'When the sweep began'),
+        ('night_value.sweep_id', 'The sweep'),
+        ('night_value.confirms_sweep_id', 'The sweep that it only confirms; NULL: it is a value of its night'),
+        ('night_value.environment_id', 'The environment, for environment_diff and environment_field'),
+        ('night_value.rounds', 'Measured windows that the throughput is the median of'),
+        ('night_value.throughput_inf_per_s', 'Median over the rounds of the inferences per second'),
+        ('night_value.throughput_spread', 'Robust standard deviation of the rounds / median; NULL: one round'),
+        ('night_value.p50_ms', 'Median latency of one batch, all rounds pooled, ms'),
+        ('night_value.p90_ms', '90th percentile, all rounds pooled, ms; NULL where too few samples support it'),
+        ('night_value.p95_ms', '95th percentile, all rounds pooled, ms; NULL where too few samples support it'),
+        ('night_value.p99_ms', '99th percentile, all rounds pooled, ms; NULL where too few samples support it'),
+        ('model', 'Hub id, directory, or config:NAME for seeded random weights'),
+        ('model_revision', 'Branch, tag or commit on the hub'),
+        ('sequence_length', 'Tokens per sequence, padding included'),
+        ('precision', 'Precision of the program; NULL: not known'),
+        ('compiler_args', 'Flags for the device''s compiler'),
+        ('scenario', 'Kind of load: offline, server or single_stream'),
+        ('replicas', 'Loaded copies of the model; NULL: not known'),
+        ('workers', 'Closed loops that issued batches; NULL: not known'),
+        ('worker_mode', 'What a worker was: thread, process or native'),
+        ('backend', 'What ran the model'),
+        ('instance_type', 'The cloud''s name of the machine, such as inf2.xlarge'),
+        ('hardware', 'True only for a real accelerator; results of a CPU or a stand-in never stand for one'),
+        ('model_variant', 'Head and inputs where they are others than classification of text; NULL: they are those'),
+        ('arrivals', 'server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL'),
+        ('incident_history.direction', 'worse: less throughput, more latency, time or size; else better'),
+        ('incident_history.status', 'suspect, confirmed, acknowledged, expected, infra, fixed, wont_fix, false_alarm, recovered or reopened'),
+        ('incident_history.author', 'Who said so: a person, or the detector with the version of its thresholds'),
+        ('incident_history.annotated_at', 'When it was said'),
+        ('incident_history.reason', 'Why the status is what it is'),
+        ('incident_history.opened_at', 'When it was found'),
+        ('incident_history.last_good_sweep_id', 'The last sweep before its leading change'),
+        ('incident_history.last_good_night', 'Its night'),
+        ('incident_history.first_bad_sweep_id', 'The first sweep after its leading change'),
+        ('incident_history.first_bad_night', 'Its night'),
+        ('incident_history.metric', 'What its leading change is of'),
+        ('incident_history.relative_change', 'after / before - 1 of what leads it: -0.03 is a loss of 3 percent'),
+        ('incident_history.batch_sizes', 'The batch sizes that shifted; empty: only their geometric mean'),
+        ('incident_history.batch_sizes_known', 'How many batch sizes the configuration has'),
+        ('incident_history.metrics', 'All that shifted'),
+        ('incident_history.importance', 'Effect over the least that counts, x share of the batch sizes, x 1 if a second method agrees, else 0.5'),
+        ('incident_history.muted_until', 'Until when all of it is muted; NULL: it is heard'),
+        ('incident_history.environment_changes', 'What differs in the environment, likeliest cause first; or: nothing, not known'),
+        ('incident_history.annotation_id', 'What says where it stands; NULL: nothing, it is confirmed'),
+        ('open_incidents.status', 'suspect, confirmed, acknowledged or reopened'),
+        ('incident_change.change_id', 'Key of the change'),
+        ('incident_change.series_id', 'The history that shifted; NULL: the geometric mean over the batch sizes'),
+        ('incident_change.batch_size', 'Inferences per call; NULL: the geometric mean over the batch sizes'),
+        ('incident_change.metric', 'What shifted: throughput_inf_per_s, a latency, or a figure of the compilation'),
+        ('incident_change.direction', 'worse or better; another one than the incident''s: what ended it'),
+        ('incident_change.before_value', 'Level before the shift, in the metric''s unit'),
+        ('incident_change.after_value', 'Level after the shift, in the metric''s unit'),
+        ('incident_change.relative_change', 'after / before - 1: -0.03 is a loss of 3 percent'),
+        ('incident_change.relative_low', 'Lower end of the interval of relative_change'),
+        ('incident_change.relative_high', 'Upper end of the interval of relative_change'),
+        ('incident_change.confidence', 'Confidence of that interval, such as 0.95'),
+        ('incident_change.last_good_sweep_id', 'The last sweep before the shift'),
+        ('incident_change.last_good_night', 'Its night'),
+        ('incident_change.first_bad_sweep_id', 'The first sweep after the shift'),
+        ('incident_change.first_bad_night', 'Its night'),
+        ('incident_change.detected_at', 'When the change was found'),
+        ('incident_change.detector', 'What found it, with the version of its thresholds'),
+        ('incident_change.evidence', 'What the detector went by: baseline, statistic, limits'),
+        ('night_event_id', 'Internal key'),
+        ('night_event_history.night', 'UTC date of the sweeps that it is about; of a trend, the week''s Monday'),
+        ('night_event_history.kind', 'missing: no figure and no sweep; failed: asked for, no result; insufficient_data: not to be believed; suspect: one night far off, not yet measured again; outlier: far off, and not the next time; trend: slow'),
+        ('night_event_history.series_id', 'The history it is about; NULL: the mean over all batch sizes'),
+        ('night_event_history.batch_size', 'Inferences per call; NULL: the mean over all batch sizes'),
+        ('night_event_history.metric', 'Which figure; NULL: all, there is none'),
+        ('night_event_history.sweep_id', 'The sweep that measured, or should have; NULL: there was none'),
+        ('night_event_history.detected_at', 'When it was found'),
+        ('night_event_history.detector', 'What found it, with the version of its thresholds'),
+        ('night_event_history.evidence', 'What the detector went by, for people'),
+        ('mute_id', 'Key of the mute, for ending it'),
+        ('mute_history.series_id', 'The history that is muted; NULL: those of models'),
+        ('mute_history.batch_size', 'Of that history; NULL: all'),
+        ('model_glob', 'Pattern of the models that are muted, with * and ?; NULL: a single history'),
+        ('mute_history.metric', 'Only this figure; NULL: all'),
+        ('mute_history.author', 'Who muted it'),
+        ('mute_history.reason', 'Why'),
+        ('set_at', 'When it was muted'),
+        ('expires_at', 'When it is heard again by itself'),
+        ('lifted_at', 'When a person ended it before that; NULL: nobody did'),
+        ('lifted_by', 'Who ended it'),
+        ('lifted_reason', 'Why it was ended'),
+        ('in_force', 'True: it mutes now'),
+        ('model_regex', 'The pattern as a regular expression; NULL: a single history'),
+        ('open_incidents.direction', 'worse: less throughput, more latency, time or size; else better'),
+        ('open_incidents.author', 'Who said so: a person, or the detector with the version of its thresholds'),
+        ('open_incidents.annotated_at', 'When it was said'),
+        ('open_incidents.reason', 'Why the status is what it is'),
+        ('open_incidents.opened_at', 'When it was found'),
+        ('open_incidents.last_good_sweep_id', 'The last sweep before its leading change'),
+        ('open_incidents.last_good_night', 'Its night'),
+        ('open_incidents.first_bad_sweep_id', 'The first sweep after its leading change'),
+        ('open_incidents.first_bad_night', 'Its night'),
+        ('open_incidents.metric', 'What its leading change is of'),
+        ('open_incidents.relative_change', 'after / before - 1 of what leads it: -0.03 is a loss of 3 percent'),
+        ('open_incidents.batch_sizes', 'The batch sizes that shifted; empty: only their geometric mean'),
+        ('open_incidents.batch_sizes_known', 'How many batch sizes the configuration has'),
+        ('open_incidents.metrics', 'All that shifted'),
+        ('open_incidents.importance', 'Effect over the least that counts, x share of the batch sizes, x 1 if a second method agrees, else 0.5'),
+        ('open_incidents.muted_until', 'Until when all of it is muted; NULL: it is heard'),
+        ('open_incidents.environment_changes', 'What differs in the environment, likeliest cause first; or: nothing, not known'),
+        ('open_incidents.annotation_id', 'What says where it stands; NULL: nothing, it is confirmed')
+            ) AS meanings (name, said)
+            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
+            ORDER BY length(meanings.name) DESC
+            LIMIT 1
+        ) AS meaning ON true
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('change_history', 'open_changes', 'annotation_history', 'sweep_list', 'night_value', 'mute_history', 'incident_change', 'incident_history', 'open_incidents', 'night_event_history')
+    LOOP
+        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
+            || ' IS ' || quote_nullable(found.said);
+    END LOOP;
+END $$;
+
+UPDATE bench_alembic_version SET version_num='0006' WHERE bench_alembic_version.version_num = '0005';
+
+-- Running upgrade 0006 -> 0007
+
+CREATE TABLE experiment (
+    experiment_id UUID NOT NULL, 
+    dag_id TEXT NOT NULL, 
+    run_id TEXT NOT NULL, 
+    author TEXT NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    label TEXT, 
+    note TEXT, 
+    host TEXT, 
+    model TEXT NOT NULL, 
+    model_revision TEXT, 
+    sequence_length INTEGER NOT NULL, 
+    batch_sizes INTEGER[] NOT NULL, 
+    scenario TEXT NOT NULL, 
+    backend TEXT NOT NULL, 
+    old_interpreter TEXT NOT NULL, 
+    new_interpreter TEXT NOT NULL, 
+    pairs INTEGER NOT NULL, 
+    max_pairs INTEGER NOT NULL, 
+    min_effect DOUBLE PRECISION NOT NULL, 
+    p99_min_effect DOUBLE PRECISION NOT NULL, 
+    spec JSONB NOT NULL, 
+    old_environment_id UUID, 
+    new_environment_id UUID, 
+    finished_at TIMESTAMP WITH TIME ZONE, 
+    verdict TEXT, 
+    sentence TEXT, 
+    judgements JSONB NOT NULL, 
+    problems JSONB NOT NULL, 
+    notes TEXT[] NOT NULL, 
+    accepted_at TIMESTAMP WITH TIME ZONE, 
+    accepted_by TEXT, 
+    accepted_reason TEXT, 
+    CONSTRAINT pk_experiment PRIMARY KEY (experiment_id), 
+    CONSTRAINT ck_experiment_accepted CHECK (num_nulls(accepted_at, accepted_by, accepted_reason) IN (0, 3) AND accepted_by <> '' AND accepted_reason <> '' AND (accepted_at IS NULL OR verdict IS NOT NULL)), 
+    CONSTRAINT ck_experiment_batch_sizes CHECK (cardinality(batch_sizes) >= 1 AND 1 <= ALL (batch_sizes)), 
+    CONSTRAINT ck_experiment_counts CHECK (pairs >= 1 AND max_pairs >= pairs), 
+    CONSTRAINT ck_experiment_effects CHECK (min_effect > 0 AND min_effect < 1 AND p99_min_effect > 0 AND p99_min_effect < 1), 
+    CONSTRAINT ck_experiment_named CHECK (author <> '' AND old_interpreter <> '' AND new_interpreter <> ''), 
+    CONSTRAINT ck_experiment_outcome CHECK (num_nulls(finished_at, verdict, sentence) IN (0, 3) AND jsonb_typeof(judgements) = 'array' AND jsonb_typeof(problems) = 'array'), 
+    CONSTRAINT ck_experiment_verdict CHECK (verdict IN ('worse', 'better', 'no worse', 'undecided', 'not compared')), 
+    CONSTRAINT fk_experiment_new_environment_id FOREIGN KEY(new_environment_id) REFERENCES environment (environment_id), 
+    CONSTRAINT fk_experiment_old_environment_id FOREIGN KEY(old_environment_id) REFERENCES environment (environment_id), 
+    CONSTRAINT uq_experiment_dag_id UNIQUE (dag_id, run_id)
+);
+
+COMMENT ON TABLE experiment IS 'Comparisons of two interpreters, measured in turns on one host';
+
+COMMENT ON COLUMN experiment.experiment_id IS 'Derived from dag_id and run_id';
+
+COMMENT ON COLUMN experiment.dag_id IS 'Which DAG ran it, or bench compare';
+
+COMMENT ON COLUMN experiment.run_id IS 'Which run of it';
+
+COMMENT ON COLUMN experiment.author IS 'Who asked for it';
+
+COMMENT ON COLUMN experiment.created_at IS 'When it was asked for';
+
+COMMENT ON COLUMN experiment.label IS 'Short name given by a person';
+
+COMMENT ON COLUMN experiment.note IS 'Why it was asked for';
+
+COMMENT ON COLUMN experiment.host IS 'Host that compiled its programs';
+
+COMMENT ON COLUMN experiment.model IS 'Hub id, directory, or config:NAME for seeded random weights';
+
+COMMENT ON COLUMN experiment.model_revision IS 'Branch, tag or commit on the hub';
+
+COMMENT ON COLUMN experiment.sequence_length IS 'Tokens per sequence, padding included';
+
+COMMENT ON COLUMN experiment.batch_sizes IS 'Asked batch sizes, inferences per call';
+
+COMMENT ON COLUMN experiment.scenario IS 'Kind of load: offline or single_stream';
+
+COMMENT ON COLUMN experiment.backend IS 'What compiles and runs the model';
+
+COMMENT ON COLUMN experiment.old_interpreter IS 'Asked Python of the old side';
+
+COMMENT ON COLUMN experiment.new_interpreter IS 'Asked Python of the new side; the same as the old one: the procedure measures itself';
+
+COMMENT ON COLUMN experiment.pairs IS 'Asked pairs per batch size before the first verdict';
+
+COMMENT ON COLUMN experiment.max_pairs IS 'Asked most pairs per batch size';
+
+COMMENT ON COLUMN experiment.min_effect IS 'Smallest relative difference of throughput and P50 that matters';
+
+COMMENT ON COLUMN experiment.p99_min_effect IS 'Smallest relative difference of P99 that matters';
+
+COMMENT ON COLUMN experiment.spec IS 'All that was asked for';
+
+COMMENT ON COLUMN experiment.old_environment_id IS 'What the old side ran in; NULL: nothing compiled';
+
+COMMENT ON COLUMN experiment.new_environment_id IS 'What the new side ran in; NULL: nothing compiled';
+
+COMMENT ON COLUMN experiment.finished_at IS 'When the verdict was found; NULL: not yet';
+
+COMMENT ON COLUMN experiment.verdict IS 'Of the new side: worse, better, no worse, undecided or not compared; NULL: not yet';
+
+COMMENT ON COLUMN experiment.sentence IS 'The verdict for people';
+
+COMMENT ON COLUMN experiment.judgements IS 'Each metric at each batch size: estimate, interval, p-value, verdict';
+
+COMMENT ON COLUMN experiment.problems IS 'Batch sizes that could not be compared: side, stage, reason';
+
+COMMENT ON COLUMN experiment.notes IS 'What one must know beside the verdict, for people';
+
+COMMENT ON COLUMN experiment.accepted_at IS 'When the new side was accepted; NULL: not';
+
+COMMENT ON COLUMN experiment.accepted_by IS 'Who accepted it';
+
+COMMENT ON COLUMN experiment.accepted_reason IS 'Why';
+
+CREATE INDEX ix_experiment_created_at ON experiment (created_at);
+
+CREATE INDEX ix_experiment_new_environment_id ON experiment (new_environment_id);
+
+CREATE INDEX ix_experiment_old_environment_id ON experiment (old_environment_id);
+
+CREATE TABLE pair (
+    experiment_id UUID NOT NULL, 
+    batch_size INTEGER NOT NULL, 
+    pair_number INTEGER NOT NULL, 
+    first_side TEXT NOT NULL, 
+    counts BOOLEAN NOT NULL, 
+    reason TEXT, 
+    host TEXT, 
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    old_throughput_inf_per_s DOUBLE PRECISION, 
+    new_throughput_inf_per_s DOUBLE PRECISION, 
+    old_p50_ms DOUBLE PRECISION, 
+    new_p50_ms DOUBLE PRECISION, 
+    old_p99_ms DOUBLE PRECISION, 
+    new_p99_ms DOUBLE PRECISION, 
+    old_output_error DOUBLE PRECISION, 
+    new_output_error DOUBLE PRECISION, 
+    old_failed_checks TEXT[] NOT NULL, 
+    new_failed_checks TEXT[] NOT NULL, 
+    CONSTRAINT pk_pair PRIMARY KEY (experiment_id, batch_size, pair_number), 
+    CONSTRAINT ck_pair_counts CHECK (batch_size >= 1 AND pair_number >= 1), 
+    CONSTRAINT ck_pair_counts_or_has_reason CHECK ((reason IS NULL) = counts AND (NOT counts OR num_nulls(old_throughput_inf_per_s, new_throughput_inf_per_s) = 0)), 
+    CONSTRAINT ck_pair_figures CHECK (old_throughput_inf_per_s > 0 AND old_throughput_inf_per_s < 'Infinity' AND old_p50_ms > 0 AND old_p50_ms < 'Infinity' AND old_p99_ms > 0 AND old_p99_ms < 'Infinity' AND new_throughput_inf_per_s > 0 AND new_throughput_inf_per_s < 'Infinity' AND new_p50_ms > 0 AND new_p50_ms < 'Infinity' AND new_p99_ms > 0 AND new_p99_ms < 'Infinity'), 
+    CONSTRAINT ck_pair_first_side CHECK (first_side IN ('old', 'new')), 
+    CONSTRAINT ck_pair_output_errors CHECK (old_output_error >= 0 AND new_output_error >= 0), 
+    CONSTRAINT fk_pair_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiment (experiment_id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE pair IS 'The pairs of an experiment: both sides measured one right after the other';
+
+COMMENT ON COLUMN pair.experiment_id IS 'The experiment it belongs to';
+
+COMMENT ON COLUMN pair.batch_size IS 'Inferences per call';
+
+COMMENT ON COLUMN pair.pair_number IS 'From 1 for each batch size, unusable ones included';
+
+COMMENT ON COLUMN pair.first_side IS 'Which side was measured first: old or new';
+
+COMMENT ON COLUMN pair.counts IS 'False: it cannot be used, see reason';
+
+COMMENT ON COLUMN pair.reason IS 'Why it cannot be used; NULL: it can';
+
+COMMENT ON COLUMN pair.host IS 'Host on which both were measured';
+
+COMMENT ON COLUMN pair.recorded_at IS 'When the second of the two ended';
+
+COMMENT ON COLUMN pair.old_throughput_inf_per_s IS 'Inferences per second, old side';
+
+COMMENT ON COLUMN pair.new_throughput_inf_per_s IS 'Inferences per second, new side';
+
+COMMENT ON COLUMN pair.old_p50_ms IS 'Median latency of one batch, old side, ms';
+
+COMMENT ON COLUMN pair.new_p50_ms IS 'Median latency of one batch, new side, ms';
+
+COMMENT ON COLUMN pair.old_p99_ms IS '99th percentile of the latency of one batch, old side, ms; NULL: too few samples';
+
+COMMENT ON COLUMN pair.new_p99_ms IS '99th percentile of the latency of one batch, new side, ms; NULL: too few samples';
+
+COMMENT ON COLUMN pair.old_output_error IS 'Largest relative difference of an output from the CPU reference, old side';
+
+COMMENT ON COLUMN pair.new_output_error IS 'Largest relative difference of an output from the CPU reference, new side';
+
+COMMENT ON COLUMN pair.old_failed_checks IS 'Checks that failed on the old side';
+
+COMMENT ON COLUMN pair.new_failed_checks IS 'Checks that failed on the new side';
+
+-- The comparisons of two interpreters, with both environments and the verdict.
+CREATE VIEW experiment_history AS
+SELECT
+    experiment.experiment_id,
+    experiment.dag_id,
+    experiment.run_id,
+    experiment.author,
+    experiment.created_at,
+    experiment.label,
+    experiment.note,
+    experiment.host,
+    experiment.model,
+    experiment.model_revision,
+    experiment.sequence_length,
+    experiment.batch_sizes,
+    experiment.scenario,
+    experiment.backend,
+    coalesce(older.instance_type, newer.instance_type) AS instance_type,
+    older.hardware AND newer.hardware AS hardware,
+    coalesce(older.device, newer.device) AS device,
+    experiment.old_interpreter,
+    experiment.new_interpreter,
+    experiment.old_interpreter = experiment.new_interpreter AS with_itself,
+    experiment.old_environment_id,
+    experiment.new_environment_id,
+    older.sdk AS old_sdk,
+    newer.sdk AS new_sdk,
+    CASE
+        WHEN older.environment_id IS NOT NULL AND newer.environment_id IS NOT NULL
+            THEN coalesce(differing.changes, 'nothing')
+    END AS environment_changes,
+    experiment.pairs AS asked_pairs,
+    experiment.max_pairs,
+    experiment.min_effect,
+    experiment.p99_min_effect,
+    counted.pairs,
+    counted.unusable_pairs,
+    experiment.finished_at,
+    experiment.verdict,
+    experiment.sentence,
+    experiment.problems,
+    experiment.notes,
+    experiment.accepted_at,
+    experiment.accepted_by,
+    experiment.accepted_reason,
+    experiment.spec
+FROM experiment
+LEFT JOIN environment AS older ON older.environment_id = experiment.old_environment_id
+LEFT JOIN environment AS newer ON newer.environment_id = experiment.new_environment_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE pair.counts) AS pairs,
+        count(*) FILTER (WHERE NOT pair.counts) AS unusable_pairs
+    FROM pair
+    WHERE pair.experiment_id = experiment.experiment_id
+) AS counted
+LEFT JOIN LATERAL (
+    SELECT
+        string_agg(
+            difference.field || ' ' || coalesce(difference.before, 'none') || ' -> '
+                || coalesce(difference.after, 'none'),
+            ', ' ORDER BY difference.rank
+        ) AS changes
+    FROM environment_diff(experiment.old_environment_id, experiment.new_environment_id) AS difference
+) AS differing ON true;
+
+COMMENT ON VIEW experiment_history IS
+    'Comparisons of two interpreters in turns on one host, one row each, with both environments and the verdict';
+
+-- What an experiment says of each metric at each batch size, and of the geometric mean over them.
+CREATE VIEW experiment_judgement AS
+SELECT
+    experiment.experiment_id,
+    judged.batch_size,
+    judged.metric,
+    judged.old_value,
+    judged.new_value,
+    judged.relative_change,
+    judged.relative_low,
+    judged.relative_high,
+    judged.pairs,
+    judged.p_value,
+    judged.adjusted_p_value,
+    judged.min_effect,
+    judged.verdict
+FROM experiment
+CROSS JOIN LATERAL jsonb_to_recordset(experiment.judgements) AS judged (
+    batch_size integer,
+    metric text,
+    old_value double precision,
+    new_value double precision,
+    relative_change double precision,
+    relative_low double precision,
+    relative_high double precision,
+    pairs integer,
+    p_value double precision,
+    adjusted_p_value double precision,
+    min_effect double precision,
+    verdict text
+);
+
+COMMENT ON VIEW experiment_judgement IS
+    'What an experiment says of each metric at each batch size, with interval and verdict, one row each';
+
+-- The pairs of the experiments: both sides measured one right after the other.
+CREATE VIEW experiment_pair AS
+SELECT
+    pair.experiment_id,
+    pair.batch_size,
+    pair.pair_number,
+    pair.first_side,
+    pair.counts,
+    pair.reason,
+    pair.host,
+    pair.recorded_at,
+    pair.old_throughput_inf_per_s,
+    pair.new_throughput_inf_per_s,
+    pair.old_p50_ms,
+    pair.new_p50_ms,
+    pair.old_p99_ms,
+    pair.new_p99_ms,
+    pair.old_output_error,
+    pair.new_output_error,
+    pair.old_failed_checks,
+    pair.new_failed_checks
+FROM pair;
+
+COMMENT ON VIEW experiment_pair IS 'The pairs of the experiments, with the figures of both sides, one row each';
+
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
+        FROM pg_class AS relation
+        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
+        INNER JOIN LATERAL (
+            SELECT meanings.said
+            FROM (VALUES
+        ('experiment_id', 'The experiment, for bench experiment show'),
+        ('dag_id', 'Which DAG ran it, or bench compare'),
+        ('run_id', 'Which run of it'),
+        ('author', 'Who asked for it'),
+        ('created_at', 'When it was asked for'),
+        ('label', 'Short name given by a person'),
+        ('note', 'Why it was asked for'),
+        ('experiment_history.host', 'Host that compiled its programs'),
+        ('experiment_pair.host', 'Host on which both were measured'),
+        ('model', 'Hub id, directory, or config:NAME for seeded random weights'),
+        ('model_revision', 'Branch, tag or commit on the hub'),
+        ('sequence_length', 'Tokens per sequence, padding included'),
+        ('batch_sizes', 'Asked batch sizes'),
+        ('batch_size', 'Inferences per call'),
+        ('experiment_judgement.batch_size', 'Inferences per call; NULL: the geometric mean over all batch sizes'),
+        ('scenario', 'Kind of load: offline or single_stream'),
+        ('backend', 'What ran the model'),
+        ('instance_type', 'The cloud''s name of the machine, such as inf2.xlarge'),
+        ('hardware', 'True only where both sides ran on a real accelerator; NULL: nothing compiled'),
+        ('device', 'What ran the model, in words'),
+        ('old_interpreter', 'Asked Python of the old side'),
+        ('new_interpreter', 'Asked Python of the new side'),
+        ('with_itself', 'True: both sides are the same, and what is found is the procedure''s own error'),
+        ('old_environment_id', 'What the old side ran in, for environment_diff'),
+        ('new_environment_id', 'What the new side ran in, for environment_diff'),
+        ('old_sdk', 'The Neuron SDK of the old side, or else the compiler, or else torch, with its version'),
+        ('new_sdk', 'The Neuron SDK of the new side, or else the compiler, or else torch, with its version'),
+        ('environment_changes', 'What differs from the old to the new side, likeliest cause first; or: nothing'),
+        ('asked_pairs', 'Asked pairs per batch size before the first verdict'),
+        ('max_pairs', 'Asked most pairs per batch size'),
+        ('experiment_history.min_effect', 'Smallest relative difference of throughput and P50 that matters'),
+        ('experiment_judgement.min_effect', 'Smallest relative difference that matters in this metric'),
+        ('p99_min_effect', 'Smallest relative difference of P99 that matters'),
+        ('pairs', 'Pairs that count'),
+        ('unusable_pairs', 'Pairs that were measured and cannot be used'),
+        ('finished_at', 'When the verdict was found; NULL: not yet'),
+        ('experiment_history.verdict', 'Of the new side: worse, better, no worse, undecided or not compared'),
+        ('sentence', 'The verdict for people'),
+        ('problems', 'Batch sizes that could not be compared: batch_size, side, stage, reason'),
+        ('notes', 'What one must know beside the verdict, for people'),
+        ('accepted_at', 'When the new side was accepted; NULL: it is not'),
+        ('accepted_by', 'Who accepted it'),
+        ('accepted_reason', 'Why'),
+        ('spec', 'All that was asked for'),
+        ('metric', 'throughput_inf_per_s, p50_ms or p99_ms'),
+        ('old_value', 'Median over the pairs, old side, in the metric''s unit; NULL for the geometric mean'),
+        ('new_value', 'Median over the pairs, new side, in the metric''s unit; NULL for the geometric mean'),
+        ('relative_change', 'new / old - 1, Hodges-Lehmann estimate over the pairs: -0.02 is 2 percent less'),
+        ('relative_low', 'Lower end of the 95 percent interval of relative_change'),
+        ('relative_high', 'Upper end of the 95 percent interval of relative_change'),
+        ('p_value', 'Of no difference, by Wilcoxon''s signed-rank test, for this one alone'),
+        ('adjusted_p_value', 'By Benjamini and Hochberg, over all judgements of the experiment'),
+        ('experiment_judgement.verdict', 'worse, better, no worse or undecided'),
+        ('pair_number', 'From 1 for each batch size, unusable ones included'),
+        ('first_side', 'Which side was measured first: old or new'),
+        ('counts', 'False: it cannot be used, see reason'),
+        ('reason', 'Why it cannot be used; NULL: it can'),
+        ('recorded_at', 'When the second of the two ended'),
+        ('old_throughput_inf_per_s', 'Inferences per second, old side'),
+        ('new_throughput_inf_per_s', 'Inferences per second, new side'),
+        ('old_p50_ms', 'Median latency of one batch, old side, ms'),
+        ('new_p50_ms', 'Median latency of one batch, new side, ms'),
+        ('old_p99_ms', '99th percentile of the latency of one batch, old side, ms; NULL: too few samples'),
+        ('new_p99_ms', '99th percentile of the latency of one batch, new side, ms; NULL: too few samples'),
+        ('old_output_error', 'Largest relative difference of an output from the CPU reference, old side'),
+        ('new_output_error', 'Largest relative difference of an output from the CPU reference, new side'),
+        ('old_failed_checks', 'Checks that failed on the old side; of a pair that counts, about noise only'),
+        ('new_failed_checks', 'Checks that failed on the new side; of a pair that counts, about noise only')
+            ) AS meanings (name, said)
+            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
+            ORDER BY length(meanings.name) DESC
+            LIMIT 1
+        ) AS meaning ON true
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('experiment_history', 'experiment_judgement', 'experiment_pair')
+    LOOP
+        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
+            || ' IS ' || quote_nullable(found.said);
+    END LOOP;
+END $$;
+
+UPDATE bench_alembic_version SET version_num='0007' WHERE bench_alembic_version.version_num = '0006';
+
 COMMIT;

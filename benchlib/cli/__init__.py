@@ -7,13 +7,19 @@ import sys
 import typer
 
 from benchlib import __version__
-from benchlib.cli import annotate, baseline, change, db, price
+from benchlib.cli import annotate, baseline, change, db, experiment, mute, price
+from benchlib.cli.changes import changes
+from benchlib.cli.compare import compare
 from benchlib.cli.coverage import coverage_command
 from benchlib.cli.demo import demo
 from benchlib.cli.doctor import doctor
+from benchlib.cli.explain import explain
 from benchlib.cli.export import export_measurements
+from benchlib.cli.history import history
 from benchlib.cli.importing import import_file
+from benchlib.cli.judge import judge
 from benchlib.cli.percentiles import percentiles
+from benchlib.cli.releases import releases
 from benchlib.cli.report import report
 from benchlib.cli.trigger import trigger
 from benchlib.cli.up import up
@@ -31,12 +37,18 @@ app.command()(demo)
 app.command()(up)
 app.command()(trigger)
 app.command()(report)
+app.command()(history)
+app.command()(compare)
+app.command()(changes)
+app.command()(explain)
+app.command()(judge)
 app.command("coverage")(coverage_command)
 app.command("doctor")(doctor)
 app.command("import")(import_file)
 app.command("export")(export_measurements)
 app.command()(percentiles)
-for room in (annotate, baseline, change, price, db):
+app.command()(releases)
+for room in (annotate, baseline, change, experiment, mute, price, db):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

@@ -69,13 +69,13 @@ def series(
 
 @app.command()
 def change(
-    change: Annotated[int, typer.Argument(help="Its id, as `bench change list` shows it.")],
+    change: Annotated[int, typer.Argument(help="Its number, as `bench changes` shows it.")],
     note: Note,
     author: Author = None,
 ) -> None:
     """Remark on one change without saying where it stands: `bench change` does that."""
     remark = remark_of(author, note)
-    _annotate(writing().engine, [Subject(change_id=change)], remark)
+    _annotate(writing().engine, [Subject(incident_id=change)], remark)
 
 
 @app.command()
@@ -102,14 +102,14 @@ def list_command(
     series: Annotated[
         str | None, typer.Option("--series", help="Only on this one and its changes: beginning of its id.")
     ] = None,
-    change: Annotated[int | None, typer.Option("--change", help="Only on this one, by its id.")] = None,
+    change: Annotated[int | None, typer.Option("--change", help="Only on this one, by its number.")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List what was said, latest first: remarks, and where changes were said to stand."""
     engine = reading()
     about = Subject(
-        change_id=change,
+        incident_id=change,
         series_id=None if series is None else find_series(engine, series),
         sweep_id=None if sweep is None else writing().find_sweep(sweep),
     )
@@ -144,7 +144,7 @@ def _cells(line: AnnotationLine) -> tuple[str, ...]:
 
 
 def _about(line: AnnotationLine) -> str:
-    if line.change_id is not None:
-        return f"change {line.change_id}"
+    if line.incident_id is not None:
+        return f"change {line.incident_id}"
     name, key = ("series", line.series_id) if line.series_id is not None else ("sweep", line.sweep_id)
     return f"{name} {str(key)[:SHORT_ID_CHARS]}"

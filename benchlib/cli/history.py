@@ -28,7 +28,7 @@ from benchlib.report.history_words import METRIC_NAMES, series_facts
 from benchlib.report.table import SHORT_ID_CHARS, one_line, shorten
 from benchlib.report.terminal import open_console
 from benchlib.settings import Settings
-from benchlib.store.database import open_repository
+from benchlib.store.database import open_to_read
 from benchlib.store.history import (
     History,
     Metric,
@@ -87,7 +87,7 @@ def history(
     fmt = cast("HistoryFormat", chosen_format(None, {"csv": table, "json": document}) or "terminal")
     files = ReportFiles(html, png, dark)
     files.check()
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    repository = open_to_read(Settings.from_environment())
     chosen = _choose(repository, SeriesWanted(series, model, batch_size, instance_type))
     first, last = _range(chosen, nights, since and since.date(), until and until.date())
     found = read_history(repository.engine, chosen.series_id, first, last)

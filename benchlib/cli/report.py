@@ -16,7 +16,7 @@ from benchlib.report.files import publish
 from benchlib.report.render import Format, render
 from benchlib.report.terminal import open_console, print_comparison
 from benchlib.settings import Settings
-from benchlib.store.database import open_repository
+from benchlib.store.database import open_to_read
 from benchlib.store.repository import Repository
 from benchlib.store.sweep_reading import SweepReading, read_sweep
 
@@ -58,7 +58,7 @@ def report(
     files.check()
     if output is not None:
         check_writable("--output", output)
-    repository = open_repository(Settings.from_environment(), start_embedded=True)
+    repository = open_to_read(Settings.from_environment())
     sweep_id = _sweep_id(repository, sweep)
     if files.wanted:
         reading = read_sweep(repository.engine, sweep_id)

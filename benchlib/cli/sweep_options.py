@@ -72,7 +72,7 @@ def with_sweep_options(defaults: Mapping[str, str]) -> Callable[[Callable[..., N
             command(params, **rest)
 
         run.__name__, run.__annotations__ = command.__name__, {}
-        run.__doc__ = _unwrapped(inspect.getdoc(command) or "")
+        run.__doc__ = unwrapped(inspect.getdoc(command) or "")
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [_CONTEXT, _profile_parameter()]
             + [
@@ -108,7 +108,7 @@ def _profile_parameter() -> inspect.Parameter:
     )
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str) -> str:
     """One line a paragraph: the terminal breaks them where it ends."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Engine, Select, Text, Uuid, cast, column, 
 
 from benchlib.errors import BadInput
 from benchlib.store.faults import explained
-from benchlib.store.judgements import Status, Subject
+from benchlib.store.judgements import IncidentStatus, Status, Subject
 
 T = TypeVar("T")
 
@@ -70,6 +70,8 @@ class ChangeLine:
     annotated_at: datetime | None
     reason: str | None
     environment_changes: str
+    incident_id: int
+    """The incident that it is part of, whose status it has."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,13 @@ class AnnotationLine:
     annotated_at: datetime
     author: str
     reason: str
-    status: Status | None
-    """``None``: a remark; else the status that the change has had from then on."""
+    status: IncidentStatus | None
+    """``None``: a remark; else the status that the incident has had from then on."""
     change_id: int | None
     series_id: uuid.UUID | None
     sweep_id: uuid.UUID | None
     night: date | None
+    incident_id: int | None
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,19 @@ def list_annotations(
 ) -> tuple[AnnotationLine, ...]:
     """What was said, latest first; about anything, unless a subject is named.
 
-    A series comes with its changes, a sweep with those of which it is the first bad one.
+    A series comes with the incidents that it is part of, a sweep with those of which it is the first bad one.
 
     Raises:
         DatabaseUnreachable: the database does not answer.
     """
     said = _view("annotation_history", AnnotationLine)
-    named = [said.c[name] == value for name, value in asdict(about).items() if value is not None]
+    asked = {name: value for name, value in asdict(about).items() if value is not None}
+    of_series = asked.pop("series_id", None)
+    named = [said.c[name] == value for name, value in asked.items()]
+    if of_series is not None:
+        shifts = table("incident_change", column("incident_id"), column("series_id"))
+        incidents = select(shifts.c.incident_id).where(shifts.c.series_id == of_series)
+        named.append((said.c.series_id == of_series) | said.c.incident_id.in_(incidents))
     latest = select(said).where(*named).order_by(said.c.annotated_at.desc(), said.c.annotation_id.desc())
     return _lines(engine, latest.limit(limit), AnnotationLine)
 

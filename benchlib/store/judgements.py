@@ -1,4 +1,4 @@
-"""What people decide about results: remarks, the status of a change, pinned baselines, prices of a day.
+"""What people decide about results: remarks, the status of an incident, pinned baselines, prices of a day.
 
 Every function is one transaction: all of it is written, or nothing. Saying the same again changes nothing.
 Rows are added, never changed, except that a withdrawn baseline gets its time: it stays known who said what,
@@ -24,25 +24,60 @@ from sqlalchemy.orm import aliased
 from benchlib.errors import BadInput, BenchError
 from benchlib.store.faults import address_of, explained
 from benchlib.store.prices import Price
-from benchlib.store.tables import AnnotationRow, BaselineRow, ChangeRow, PriceRow, SeriesRow, SweepRow
+from benchlib.store.tables import (
+    AnnotationRow,
+    BaselineRow,
+    ChangeRow,
+    IncidentRow,
+    PriceRow,
+    SeriesRow,
+    SweepRow,
+)
 
-Status = Literal["open", "acknowledged", "fixed", "expected", "false_alarm"]
+IncidentStatus = Literal[
+    "suspect",
+    "confirmed",
+    "acknowledged",
+    "expected",
+    "infra",
+    "fixed",
+    "wont_fix",
+    "false_alarm",
+    "recovered",
+    "reopened",
+]
+Status = Literal["open", "acknowledged", "fixed", "expected", "false_alarm", "infra", "wont_fix", "recovered"]
+"""Of a change: that of its incident, where `OPEN` is all one."""
+
+OPEN: tuple[IncidentStatus, ...] = ("suspect", "confirmed", "reopened")
+"""Nobody has looked at it."""
+SETTLED: tuple[IncidentStatus, ...] = ("expected", "infra", "fixed", "wont_fix", "false_alarm")
+"""A person has said what it is."""
+
+MAY_FOLLOW: Mapping[IncidentStatus, tuple[IncidentStatus, ...]] = {
+    "acknowledged": OPEN,
+    **dict.fromkeys(SETTLED, (*OPEN, "acknowledged", "recovered")),
+    "reopened": ("acknowledged", *SETTLED, "recovered"),
+}
+"""What a person may say, to what it may follow. What is settled is settled until somebody opens it again."""
 
 ALLOWED_FROM: Mapping[Status, tuple[Status, ...]] = {
-    "open": ("acknowledged", "fixed", "expected", "false_alarm"),
+    "open": ("acknowledged", "fixed", "expected", "false_alarm", "infra", "wont_fix", "recovered"),
     "acknowledged": ("open",),
-    "fixed": ("open", "acknowledged"),
-    "expected": ("open", "acknowledged"),
-    "false_alarm": ("open", "acknowledged"),
+    "fixed": ("open", "acknowledged", "recovered"),
+    "expected": ("open", "acknowledged", "recovered"),
+    "false_alarm": ("open", "acknowledged", "recovered"),
+    "infra": ("open", "acknowledged", "recovered"),
+    "wont_fix": ("open", "acknowledged", "recovered"),
 }
-"""A status to those that it may follow. What is settled is settled until somebody opens it again."""
+"""The same in the words for changes."""
 
 NO_PERMISSION = "42501"
 """https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 PINNED_NOW = (BaselineRow.kind == "pinned", BaselineRow.withdrawn_at.is_(None))
 
-Decided = ChangeRow | SeriesRow | SweepRow
+Decided = ChangeRow | IncidentRow | SeriesRow | SweepRow
 
 # Defined by the migrations.
 VALID = table("valid_measurement", *map(column, ("series_id", "sweep_id", "night", "created_at")))
@@ -73,6 +108,7 @@ class Subject:
     change_id: int | None = None
     series_id: uuid.UUID | None = None
     sweep_id: uuid.UUID | None = None
+    incident_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +118,30 @@ class Standing:
     status: Status
     author: str | None = None
     annotated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class IncidentStanding:
+    """Where an incident stands, and since when; without a word it is confirmed."""
+
+    status: IncidentStatus
+    author: str | None = None
+    annotated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class JudgedIncident:
+    """What became of an incident that somebody judged."""
+
+    incident_id: int
+    before: IncidentStanding
+    status: IncidentStatus
+    """Where it stands now."""
+
+    @property
+    def is_new(self) -> bool:
+        """False: it stood there already, or is open anyway, and nothing was written."""
+        return self.before.status != self.status
 
 
 @dataclass(frozen=True)
@@ -129,10 +189,11 @@ def annotate(engine: Engine, subjects: Sequence[Subject], remark: Remark) -> int
         BadInput: a change, a series or a sweep does not exist.
         BenchError: the account may not write, or the database does not answer.
     """
-    with _transaction(engine) as connection:
-        _lock(connection, ChangeRow, [each.change_id for each in subjects])
-        _lock(connection, SeriesRow, [each.series_id for each in subjects])
-        _lock(connection, SweepRow, [each.sweep_id for each in subjects])
+    with transaction(engine) as connection:
+        lock(connection, ChangeRow, [each.change_id for each in subjects])
+        lock(connection, IncidentRow, [each.incident_id for each in subjects])
+        lock(connection, SeriesRow, [each.series_id for each in subjects])
+        lock(connection, SweepRow, [each.sweep_id for each in subjects])
         there = _remarked(connection, subjects, remark)
         new = [each for each in dict.fromkeys(subjects) if each not in there]
         if new:
@@ -153,7 +214,7 @@ def sweeps_between(engine: Engine, first: date, last: date, model: str | None = 
     among = select(SweepRow.sweep_id).where(SweepRow.night.between(first, last)).order_by(SweepRow.created_at)
     if model is not None:
         among = among.where(SweepRow.model == model)
-    with _transaction(engine) as connection:
+    with transaction(engine) as connection:
         found = connection.scalars(among).all()
     if not found:
         of_model = "" if model is None else f" of {model}"
@@ -161,25 +222,39 @@ def sweeps_between(engine: Engine, first: date, last: date, model: str | None = 
     return tuple(Subject(sweep_id=sweep_id) for sweep_id in found)
 
 
+def judge_incidents(
+    engine: Engine, incident_ids: Sequence[int], status: IncidentStatus, remark: Remark
+) -> tuple[JudgedIncident, ...]:
+    """Say where incidents stand from now on. One that stands there already keeps what was said first.
+
+    ``"reopened"`` leaves one that is open as it is.
+
+    Raises:
+        BadInput: an incident does not exist, or the status does not follow that of one (see `MAY_FOLLOW`).
+        BenchError: the account may not write, or the database does not answer.
+    """
+    with transaction(engine) as connection:
+        return _judge_incidents(connection, incident_ids, status, remark)
+
+
 def judge(engine: Engine, change_ids: Sequence[int], status: Status, remark: Remark) -> tuple[Judged, ...]:
-    """Say where changes stand from now on. One that stands there already keeps what was said first.
+    """Say where the incidents that changes are part of stand from now on; returns one for each change.
 
     Raises:
         BadInput: a change does not exist, or the status does not follow that of one (see `ALLOWED_FROM`).
         BenchError: the account may not write, or the database does not answer.
     """
-    with _transaction(engine) as connection:
-        _lock(connection, ChangeRow, change_ids)
-        judged = tuple(
-            Judged(each, _standing(connection, each), status) for each in dict.fromkeys(change_ids)
-        )
-        for each in judged:
-            _check_follows(each)
-        for each in judged:
-            if each.is_new:
-                values = _annotation(remark, Subject(change_id=each.change_id), each.before.annotated_at)
-                connection.execute(insert(AnnotationRow).values(status=status, **values))
-        return judged
+    with transaction(engine) as connection:
+        lock(connection, ChangeRow, change_ids)
+        of_changes = select(ChangeRow.change_id, ChangeRow.incident_id)
+        incidents = dict(connection.execute(of_changes.where(ChangeRow.change_id.in_(change_ids))).all())
+        asked: IncidentStatus = "reopened" if status == "open" else status
+        try:
+            done = _judge_incidents(connection, list(dict.fromkeys(incidents.values())), asked, remark)
+        except BadInput as error:
+            raise BadInput("change", ", ".join(map(str, change_ids)), error.allowed) from error
+        before = {each.incident_id: _of_change(each.before) for each in done}
+        return tuple(Judged(each, before[incidents[each]], status) for each in dict.fromkeys(change_ids))
 
 
 def pin(engine: Engine, sweeps: SweepRange, series_ids: Collection[uuid.UUID], remark: Remark) -> Pinned:
@@ -192,16 +267,17 @@ def pin(engine: Engine, sweeps: SweepRange, series_ids: Collection[uuid.UUID], r
             series lies in it.
         BenchError: the account may not write, or the database does not answer.
     """
-    with _transaction(engine) as connection:
+    with transaction(engine) as connection:
         _check_order(connection, sweeps)
         wanted = sorted(set(series_ids)) or _series_of(connection, sweeps)
-        _lock(connection, SeriesRow, wanted)
+        lock(connection, SeriesRow, wanted)
         _check_measured(connection, sweeps, wanted)
         same = {each.series_id for each in _pinned(connection, wanted) if each.sweeps == sweeps}
         new = [each for each in wanted if each not in same]
-        _withdraw(connection, new)
+        withdrawn = _withdraw(connection, new)
         if new:
             connection.execute(insert(BaselineRow).values([_baseline(each, sweeps, remark) for each in new]))
+        _supersede(connection, withdrawn)
         return Pinned(tuple(new), tuple(sorted(same)))
 
 
@@ -219,10 +295,10 @@ def unpin(
     """
     if sweep_id is None and not series_ids:
         raise BadInput("sweep", None, "a sweep, unless a series is named")
-    with _transaction(engine) as connection:
-        _lock(connection, SweepRow, [sweep_id])
+    with transaction(engine) as connection:
+        lock(connection, SweepRow, [sweep_id])
         wanted = sorted(set(series_ids)) or [each.series_id for each in _pinned(connection)]
-        _lock(connection, SeriesRow, wanted)
+        lock(connection, SeriesRow, wanted)
         found = [each for each in _pinned(connection, wanted) if sweep_id in (None, *each.sweeps.ends)]
         if found:
             subjects = [
@@ -243,7 +319,7 @@ def set_price(engine: Engine, price: Price, replace: bool = False) -> bool:
     """
     values = price.model_dump()
     key = [each == values[each.name] for each in PriceRow.__table__.primary_key]
-    with _transaction(engine) as connection:
+    with transaction(engine) as connection:
         added = connection.execute(insert(PriceRow).values(values).on_conflict_do_nothing())
         if added.rowcount:
             return True
@@ -259,7 +335,7 @@ def set_price(engine: Engine, price: Price, replace: bool = False) -> bool:
 
 
 @contextmanager
-def _transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Engine) -> Iterator[Connection]:
     """All or nothing; an account without the permission is told so."""
     with explained(engine):
         try:
@@ -272,7 +348,7 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
             raise BenchError(f"{who} may not write: log in with one in the role bench_writer") from error
 
 
-def _lock(connection: Connection, row: type[Decided], ids: Collection[object]) -> None:
+def lock(connection: Connection, row: type[Decided], ids: Collection[object]) -> None:
     """Keep others from deciding about the same until the end of the transaction.
 
     The weaker of the two exclusive locks: measurements of these series and sweeps go on being written.
@@ -285,7 +361,8 @@ def _lock(connection: Connection, row: type[Decided], ids: Collection[object]) -
     locking = select(key).where(key.in_(wanted)).order_by(key).with_for_update(key_share=True)
     found = set(connection.scalars(locking))
     if missing := wanted - found:
-        name = row.__tablename__
+        # What is stored as an incident is what people call a change.
+        name = "change" if row is IncidentRow else row.__tablename__
         raise BadInput(name, str(min(missing, key=str)), f"the id of a stored {name}")
 
 
@@ -308,30 +385,60 @@ def _remarked(connection: Connection, subjects: Collection[Subject], remark: Rem
     return {Subject(*row) for row in connection.execute(said)}
 
 
-def _standing(connection: Connection, change_id: int) -> Standing:
+def _judge_incidents(
+    connection: Connection, incident_ids: Sequence[int], status: IncidentStatus, remark: Remark
+) -> tuple[JudgedIncident, ...]:
+    if status not in MAY_FOLLOW:
+        raise BadInput("status", status, f"one of {', '.join(MAY_FOLLOW)}: the others are the detector's")
+    lock(connection, IncidentRow, incident_ids)
+    judged = tuple(_judgement(connection, each, status) for each in dict.fromkeys(incident_ids))
+    for each in judged:
+        _check_follows(each)
+    for each in judged:
+        if each.is_new:
+            subject = Subject(incident_id=each.incident_id)
+            values = _annotation(remark, subject, each.before.annotated_at)
+            connection.execute(insert(AnnotationRow).values(status=status, **values))
+    return judged
+
+
+def _judgement(connection: Connection, incident_id: int, status: IncidentStatus) -> JudgedIncident:
+    before = standing(connection, incident_id)
+    stays = status == "reopened" and before.status in OPEN
+    return JudgedIncident(incident_id, before, before.status if stays else status)
+
+
+def standing(connection: Connection, incident_id: int) -> IncidentStanding:
+    """Where an incident stands, as its latest annotation with a status says."""
     latest = (
         select(AnnotationRow.status, AnnotationRow.author, AnnotationRow.annotated_at)
-        .where(AnnotationRow.change_id == change_id, AnnotationRow.status.is_not(None))
+        .where(AnnotationRow.incident_id == incident_id, AnnotationRow.status.is_not(None))
         .order_by(AnnotationRow.annotated_at.desc(), AnnotationRow.annotation_id.desc())
         .limit(1)
     )
     found = connection.execute(latest).one_or_none()
     if found is None:
-        return Standing("open")
+        return IncidentStanding("confirmed")
     status, author, annotated_at = found
-    return Standing(cast("Status", status), author, annotated_at)
+    return IncidentStanding(cast("IncidentStatus", status), author, annotated_at)
 
 
-def _check_follows(judged: Judged) -> None:
-    before, allowed = judged.before, ALLOWED_FROM[judged.status]
-    if not judged.is_new or before.status in allowed:
+def _of_change(standing: IncidentStanding) -> Standing:
+    status: Status = "open" if standing.status in OPEN else cast("Status", standing.status)
+    return Standing(status, standing.author, standing.annotated_at)
+
+
+def _check_follows(judged: JudgedIncident) -> None:
+    before = judged.before
+    if not judged.is_new or before.status in MAY_FOLLOW[judged.status]:
         return
+    allowed = " or ".join(MAY_FOLLOW[judged.status])
     stands = f"this one is {before.status}, says {before.author}; open it again first"
-    raise BadInput("change", judged.change_id, f"one that is {' or '.join(allowed)}; {stands}")
+    raise BadInput("change", judged.incident_id, f"one that is {allowed}; {stands}")
 
 
 def _check_order(connection: Connection, sweeps: SweepRange) -> None:
-    _lock(connection, SweepRow, sweeps.ends)
+    lock(connection, SweepRow, sweeps.ends)
     of_ends = select(SweepRow.sweep_id, SweepRow.created_at).where(SweepRow.sweep_id.in_(sweeps.ends))
     began = dict(connection.execute(of_ends).all())
     if began[sweeps.last_sweep_id] < began[sweeps.first_sweep_id]:
@@ -382,10 +489,24 @@ def _pinned(connection: Connection, series_ids: Collection[uuid.UUID] | None = N
     return [_Pin(series_id, SweepRange(first, last)) for series_id, first, last in connection.execute(now)]
 
 
-def _withdraw(connection: Connection, series_ids: Collection[uuid.UUID]) -> None:
+def _withdraw(connection: Connection, series_ids: Collection[uuid.UUID]) -> list[int]:
     now = func.greatest(func.clock_timestamp(), BaselineRow.set_at)
     of_series = update(BaselineRow).where(*PINNED_NOW, BaselineRow.series_id.in_(series_ids))
-    connection.execute(of_series.values(withdrawn_at=now))
+    withdrawing = of_series.values(withdrawn_at=now).returning(BaselineRow.baseline_id)
+    return list(connection.scalars(withdrawing))
+
+
+def _supersede(connection: Connection, withdrawn: Collection[int]) -> None:
+    """Where an older pin made history begin anew, it still does."""
+    later = aliased(BaselineRow)
+    successor = (
+        select(later.baseline_id)
+        .where(later.series_id == BaselineRow.series_id)
+        .where(later.kind == "pinned", later.withdrawn_at.is_(None))
+        .scalar_subquery()
+    )
+    older = update(BaselineRow).where(BaselineRow.baseline_id.in_(withdrawn))
+    connection.execute(older.values(superseded_by=successor))
 
 
 def _baseline(series_id: uuid.UUID, sweeps: SweepRange, remark: Remark) -> dict[str, Any]:

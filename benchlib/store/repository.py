@@ -42,6 +42,7 @@ FIRST_WAIT_S = 0.1
 
 ROW_FIELDS = tuple(ComparisonRow.__dataclass_fields__)
 
+
 @dataclass(frozen=True)
 class SweepSummary:
     """One line in a list of sweeps."""
@@ -67,7 +68,13 @@ SWEEP_LIST = table(
     "sweep_list",
     *(
         column(name)
-        for name in (*SweepSummary.__dataclass_fields__, "scenario", "sequence_length", "latency_limit_ms")
+        for name in (
+            *SweepSummary.__dataclass_fields__,
+            "scenario",
+            "sequence_length",
+            "latency_limit_ms",
+            "confirms_sweep_id",
+        )
     ),
 )
 
@@ -156,10 +163,11 @@ class Repository:
         return newest[0].sweep_id if newest else None
 
     def sweeps(self, limit: int = 20) -> tuple[SweepSummary, ...]:
-        """The newest sweeps, newest first."""
+        """The newest sweeps, newest first, without those that only confirm another."""
         asked = SWEEP_LIST.c
         fields = [asked[name] for name in SweepSummary.__dataclass_fields__]
-        newest = select(*fields).order_by(asked.created_at.desc(), asked.sweep_id).limit(limit)
+        by_itself = select(*fields).where(asked.confirms_sweep_id.is_(None))
+        newest = by_itself.order_by(asked.created_at.desc(), asked.sweep_id).limit(limit)
         found = self._transaction(lambda connection: connection.execute(newest).all())
         return tuple(
             SweepSummary(**{**sweep._mapping, "batch_sizes": tuple(sweep.batch_sizes)}) for sweep in found

@@ -22,6 +22,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -258,6 +259,10 @@ class SweepRow(Base):
             "arrivals",
         ),
         CheckConstraint(_positive("latency_limit_ms"), "latency_limit"),
+        CheckConstraint("confirms_sweep_id <> sweep_id", "confirms"),
+        Index(
+            "ix_sweep_confirms", "confirms_sweep_id", postgresql_where=text("confirms_sweep_id IS NOT NULL")
+        ),
         Index(None, "created_at"),
         # Of one model on one night, which coverage looks for at every gap.
         Index("ix_sweep_night_model", "night", "model"),
@@ -316,6 +321,11 @@ class SweepRow(Base):
     arrival_seed: Mapped[int] = mapped_column(BigInteger, comment="server: asked seed of the random arrivals")
     interleave: Mapped[bool] = mapped_column(
         comment="Asked to measure all batch sizes in turns, round by round"
+    )
+    confirms_sweep_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("sweep.sweep_id", ondelete="CASCADE"),
+        comment="The sweep whose suspicious figures were measured again, in the same night; NULL: it stands "
+        "by itself",
     )
 
 
@@ -399,6 +409,53 @@ SERIES_ROW = (
 )
 
 
+CONFIGURATION_KEY = (
+    *(name for name in SERIES_KEY if name != "batch_size"), "model_variant", "arrivals",
+)  # fmt: skip
+"""What the series of one model have in common, at all its batch sizes."""
+
+CONFIGURATION_DERIVED = (
+    f"configuration_id = left(encode(sha256(convert_to(ROW({', '.join(CONFIGURATION_KEY)})::text, 'UTF8')), "
+    "'hex'), 32)::uuid"
+)
+
+
+class ConfigurationRow(Base):
+    """What is measured at several batch sizes; the database adds a row with the first series of one."""
+
+    __tablename__ = "configuration"
+    __table_args__ = (
+        CheckConstraint(CONFIGURATION_DERIVED, "derived"),
+        {"comment": "What is measured at several batch sizes: the key of its series without the batch size"},
+    )
+
+    configuration_id: Mapped[uuid.UUID] = mapped_column(
+        primary_key=True, comment="Derived from all other columns, so the same in every database"
+    )
+    model: Mapped[str] = mapped_column(comment="Hub id, directory, or config:NAME for seeded random weights")
+    model_revision: Mapped[str | None] = mapped_column(comment="Branch, tag or commit on the hub")
+    sequence_length: Mapped[int] = mapped_column(comment="Tokens per sequence, padding included")
+    precision: Mapped[str | None] = mapped_column(comment="Precision of the program; NULL: not known")
+    compiler_args: Mapped[list[str]] = mapped_column(comment="Flags for the device's compiler")
+    scenario: Mapped[str] = mapped_column(comment="Kind of load: offline, server or single_stream")
+    replicas: Mapped[int | None] = mapped_column(comment="Loaded copies of the model; NULL: not known")
+    workers: Mapped[int | None] = mapped_column(comment="Closed loops that issued batches; NULL: not known")
+    worker_mode: Mapped[str | None] = mapped_column(comment="What a worker was: thread, process or native")
+    backend: Mapped[str] = mapped_column(comment="What ran the model")
+    instance_type: Mapped[str | None] = mapped_column(
+        comment="The cloud's name of the machine, such as inf2.xlarge"
+    )
+    hardware: Mapped[bool] = mapped_column(
+        comment="True only for a real accelerator; results of a CPU or a stand-in never stand for one"
+    )
+    model_variant: Mapped[str | None] = mapped_column(
+        comment="Head and inputs where they are others than classification of text; NULL: they are those"
+    )
+    arrivals: Mapped[str | None] = mapped_column(
+        comment="server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL"
+    )
+
+
 class SeriesRow(Base):
     """What may be compared from night to night; the database adds a row with the first measurement of one."""
 
@@ -410,6 +467,9 @@ class SeriesRow(Base):
         ),
         CheckConstraint("arrivals <> '' AND scenario = 'server' OR arrivals IS NULL", "arrivals"),
         CheckConstraint(_at_least_1("sequence_length", "batch_size", "replicas", "workers"), "counts"),
+        CheckConstraint(CONFIGURATION_DERIVED, "configuration_derived"),
+        UniqueConstraint("series_id", "configuration_id"),
+        Index(None, "configuration_id"),
         {"comment": "The keys of the histories: measurements of one series differ in time and software only"},
     )
 
@@ -438,6 +498,10 @@ class SeriesRow(Base):
     )
     arrivals: Mapped[str | None] = mapped_column(
         comment="server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL"
+    )
+    configuration_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(ConfigurationRow.configuration_id),
+        comment="The same without the batch size; the database fills it in",
     )
 
 
@@ -483,6 +547,7 @@ class MeasurementRow(Base):
             "overhead",
         ),
         CheckConstraint("jsonb_typeof(telemetry) = 'array'", "telemetry"),
+        CheckConstraint("samples_url <> '' AND status <> 'failed' OR samples_url IS NULL", "samples_url"),
         CheckConstraint(
             "origin <> 'dag' OR status = 'failed' OR num_nulls(replicas, workers, worker_mode, batches) = 0",
             "load_is_known",
@@ -667,6 +732,9 @@ class MeasurementRow(Base):
         JSONB(none_as_null=True),
         comment="What the device said of itself: name, value, unit, core; NULL: nothing",
     )
+    samples_url: Mapped[str | None] = mapped_column(
+        comment="Where the clock readings of every batch are kept, an npz file; NULL: nowhere, or no longer"
+    )
 
 
 class RoundRow(Base):
@@ -701,16 +769,59 @@ class RoundRow(Base):
 
 
 METRICS = ("throughput_inf_per_s", "mean_ms", *LATENCIES)
-"""What a change may be found in."""
+"""What a measurement says, and a change may be found in."""
+
+COMPILE_METRICS = ("compile_duration_s", "artifact_size_bytes", "peak_rss_bytes")
+"""What a compilation says, and a change may be found in."""
+
+STATUSES = (
+    "suspect", "confirmed", "acknowledged", "expected", "infra", "fixed", "wont_fix", "false_alarm",
+    "recovered", "reopened",
+)  # fmt: skip
+"""Where an incident can stand."""
+
+
+class IncidentRow(Base):
+    """Changes that belong together: what people judge. What they made of it is in the annotations."""
+
+    __tablename__ = "incident"
+    __table_args__ = (
+        UniqueConstraint("incident_id", "configuration_id"),
+        UniqueConstraint("configuration_id", "direction", "first_bad_sweep_id"),
+        CheckConstraint(_one_of("direction", "worse", "better"), "direction"),
+        CheckConstraint("last_good_sweep_id <> first_bad_sweep_id", "sweeps"),
+        Index(None, "first_bad_sweep_id"),
+        Index(None, "last_good_sweep_id"),
+        # The newest first, as pages list them.
+        Index(None, "opened_at"),
+        {"comment": "Changes of one configuration within three nights in one direction: what people judge"},
+    )
+
+    incident_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="The number by which people know it"
+    )
+    configuration_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(ConfigurationRow.configuration_id), comment="What shifted, at one or more batch sizes"
+    )
+    direction: Mapped[str] = mapped_column(
+        comment="worse: less throughput, more latency, time or size; else better"
+    )
+    last_good_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The last sweep before its leading change"
+    )
+    first_bad_sweep_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The first sweep after its leading change"
+    )
+    opened_at: Mapped[datetime] = mapped_column(comment="When it was found")
 
 
 class ChangeRow(Base):
-    """A shift that was found in a series; what people made of it is in the annotations."""
+    """A shift that was found in a series, or in the geometric mean of all series of a configuration."""
 
     __tablename__ = "change"
     __table_args__ = (
         UniqueConstraint("series_id", "metric", "first_bad_sweep_id"),
-        CheckConstraint(_one_of("metric", *METRICS), "metric"),
+        CheckConstraint(_one_of("metric", *METRICS, *COMPILE_METRICS), "metric"),
         CheckConstraint(_positive("before_value", "after_value"), "values"),
         CheckConstraint("before_value <> after_value", "differs"),
         CheckConstraint(
@@ -722,20 +833,42 @@ class ChangeRow(Base):
         CheckConstraint("confidence > 0 AND confidence < 1", "confidence"),
         CheckConstraint("detector <> ''", "named"),
         CheckConstraint("last_good_sweep_id <> first_bad_sweep_id", "sweeps"),
+        ForeignKeyConstraint(
+            ["incident_id", "configuration_id"],
+            [IncidentRow.incident_id, IncidentRow.configuration_id],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["series_id", "configuration_id"],
+            [SeriesRow.series_id, SeriesRow.configuration_id],
+            name="fk_change_series_of_configuration",
+        ),
         # The newest first, as pages list them.
         Index(None, "detected_at"),
         Index(None, "first_bad_sweep_id"),
         Index(None, "last_good_sweep_id"),
+        Index(None, "incident_id"),
+        Index(
+            "uq_change_geometric_mean",
+            "configuration_id",
+            "metric",
+            "first_bad_sweep_id",
+            unique=True,
+            postgresql_where=text("series_id IS NULL"),
+        ),
         {"comment": "Shifts found in a series: where, how large, which way"},
     )
 
     change_id: Mapped[int] = mapped_column(
         BigInteger, Identity(always=True), primary_key=True, comment="Internal key"
     )
-    series_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey(SeriesRow.series_id), comment="The history that shifted"
+    series_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SeriesRow.series_id),
+        comment="The history that shifted; NULL: the geometric mean over the batch sizes",
     )
-    metric: Mapped[str] = mapped_column(comment="What shifted: throughput_inf_per_s or one of the latencies")
+    metric: Mapped[str] = mapped_column(
+        comment="What shifted: throughput_inf_per_s, a latency, or a figure of the compilation"
+    )
     last_good_sweep_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The last sweep before the shift"
     )
@@ -764,6 +897,19 @@ class ChangeRow(Base):
     detected_at: Mapped[datetime] = mapped_column(comment="When it was found")
     detector: Mapped[str] = mapped_column(comment="What found it, with the version of its thresholds")
     evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="What the detector went by, for people")
+    incident_id: Mapped[int] = mapped_column(BigInteger, comment="The incident that it is part of")
+    configuration_id: Mapped[uuid.UUID] = mapped_column(comment="What shifted, at one batch size or at all")
+    level: Mapped[str] = mapped_column(
+        Computed(
+            "CASE WHEN series_id IS NULL THEN 'geometric_mean' ELSE 'batch_size' END",
+            persisted=True,
+        ),
+        comment="batch_size: one series; geometric_mean: the mean over all batch sizes",
+        nullable=False,
+    )
+    agreed: Mapped[bool | None] = mapped_column(
+        comment="A second method finds it too; NULL: it was not asked or cannot tell"
+    )
 
 
 class BaselineRow(Base):
@@ -774,6 +920,11 @@ class BaselineRow(Base):
         CheckConstraint(_one_of("kind", "automatic", "pinned"), "kind"),
         CheckConstraint("author <> '' AND reason <> ''", "named"),
         CheckConstraint("withdrawn_at >= set_at", "withdrawn"),
+        CheckConstraint(
+            "superseded_by IS NULL OR (superseded_by <> baseline_id AND withdrawn_at IS NOT NULL)",
+            "superseded",
+        ),
+        Index(None, "superseded_by"),
         Index(
             "uq_baseline_current",
             "series_id",
@@ -803,23 +954,26 @@ class BaselineRow(Base):
     reason: Mapped[str] = mapped_column(comment="Why this one")
     set_at: Mapped[datetime] = mapped_column(comment="When it was set", server_default=func.now())
     withdrawn_at: Mapped[datetime | None] = mapped_column(comment="When it stopped counting; NULL: it counts")
+    superseded_by: Mapped[int | None] = mapped_column(
+        ForeignKey("baseline.baseline_id", ondelete="CASCADE"),
+        comment="The pinned baseline that took its place; NULL: it counts, or it was withdrawn",
+    )
 
 
 class AnnotationRow(Base):
-    """What a person said about a change, a series or a sweep. Rows are added, never changed.
+    """What a person or the detector said about an incident, a series or a sweep. Rows are only added.
 
-    A change is open until the first annotation with a status; the latest such one says where it stands. So no
+    An incident stands where the latest annotation with a status says; it is confirmed without any. So no
     status changes without a name, a time and a reason.
     """
 
     __tablename__ = "annotation"
     __table_args__ = (
         CheckConstraint("author <> '' AND reason <> ''", "named"),
-        CheckConstraint("num_nonnulls(change_id, series_id, sweep_id) >= 1", "subject"),
-        CheckConstraint(
-            _one_of("status", "open", "acknowledged", "fixed", "expected", "false_alarm"), "status"
-        ),
-        CheckConstraint("status IS NULL OR change_id IS NOT NULL", "status_is_of_a_change"),
+        CheckConstraint("num_nonnulls(incident_id, change_id, series_id, sweep_id) >= 1", "subject"),
+        CheckConstraint(_one_of("status", *STATUSES), "status"),
+        CheckConstraint("status IS NULL OR incident_id IS NOT NULL", "status_is_of_an_incident"),
+        Index(None, "incident_id"),
         Index(None, "change_id"),
         Index(None, "series_id"),
         Index(None, "sweep_id"),
@@ -833,7 +987,8 @@ class AnnotationRow(Base):
     author: Mapped[str] = mapped_column(comment="Who said it")
     reason: Mapped[str] = mapped_column(comment="What was said, or why the status is what it is")
     status: Mapped[str | None] = mapped_column(
-        comment="Status of the change from now on: open, acknowledged, fixed, expected or false_alarm"
+        comment="Status of the incident from now on: suspect, confirmed, acknowledged, expected, infra, "
+        "fixed, wont_fix, false_alarm, recovered or reopened"
     )
     change_id: Mapped[int | None] = mapped_column(
         ForeignKey(ChangeRow.change_id, ondelete="CASCADE"), comment="The change it is about"
@@ -844,6 +999,115 @@ class AnnotationRow(Base):
     sweep_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"), comment="The sweep it is about"
     )
+    incident_id: Mapped[int | None] = mapped_column(
+        ForeignKey(IncidentRow.incident_id, ondelete="CASCADE"), comment="The incident it is about"
+    )
+
+
+EVENT_KINDS = ("missing", "failed", "insufficient_data", "suspect", "outlier", "trend")
+"""What a night can have that is no lasting change."""
+
+
+class NightEventRow(Base):
+    """Something that a night had and that is no lasting change."""
+
+    __tablename__ = "night_event"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["series_id", "configuration_id"], [SeriesRow.series_id, SeriesRow.configuration_id]
+        ),
+        CheckConstraint(_one_of("kind", *EVENT_KINDS), "kind"),
+        CheckConstraint(_one_of("metric", *METRICS, *COMPILE_METRICS), "metric"),
+        CheckConstraint(
+            "(kind IN ('suspect', 'outlier', 'trend')) = (metric IS NOT NULL) AND "
+            "(kind IN ('suspect', 'outlier', 'trend') OR series_id IS NOT NULL) AND "
+            "(kind <> 'trend' OR extract(isodow FROM night) = 1)",
+            "subject",
+        ),
+        CheckConstraint("detector <> ''", "named"),
+        Index(
+            "uq_night_event_subject",
+            "night",
+            "configuration_id",
+            text("coalesce(series_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
+            "kind",
+            text("coalesce(metric, ''::text)"),
+            unique=True,
+        ),
+        Index(None, "configuration_id"),
+        Index(None, "series_id"),
+        Index(None, "sweep_id"),
+        {"comment": "What a night had that is no lasting change: gaps, outliers, and slow trends of a week"},
+    )
+
+    night_event_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Internal key"
+    )
+    night: Mapped[date] = mapped_column(
+        Date, comment="UTC date of the sweeps that it is about; of a trend, the week's Monday"
+    )
+    kind: Mapped[str] = mapped_column(
+        comment="missing: no figure and no sweep; failed: asked for, no result; insufficient_data: not to be "
+        "believed; suspect: one night far off, not yet measured again; outlier: far off, and not the next "
+        "time; trend: slow"
+    )
+    configuration_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(ConfigurationRow.configuration_id), comment="What it is about"
+    )
+    series_id: Mapped[uuid.UUID | None] = mapped_column(
+        comment="The history it is about; NULL: the mean over all batch sizes"
+    )
+    metric: Mapped[str | None] = mapped_column(comment="Which figure; NULL: all, there is none")
+    sweep_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SweepRow.sweep_id, ondelete="CASCADE"),
+        comment="The sweep that measured, or should have; NULL: there was none",
+    )
+    detected_at: Mapped[datetime] = mapped_column(comment="When it was found")
+    detector: Mapped[str] = mapped_column(comment="What found it, with the version of its thresholds")
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="What the detector went by, for people")
+
+
+class MuteRow(Base):
+    """What nobody wants to hear of until a day that must be named."""
+
+    __tablename__ = "mute"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(series_id, model_glob) = 1", "subject"),
+        CheckConstraint(_one_of("metric", *METRICS, *COMPILE_METRICS), "metric"),
+        CheckConstraint("author <> '' AND reason <> '' AND model_glob <> ''", "named"),
+        CheckConstraint("expires_at > set_at AND isfinite(expires_at)", "expires"),
+        CheckConstraint(
+            "num_nulls(lifted_at, lifted_by, lifted_reason) IN (0, 3) AND lifted_at >= set_at AND "
+            "lifted_by <> '' AND lifted_reason <> ''",
+            "lifted",
+        ),
+        Index(None, "expires_at"),
+        Index(None, "series_id"),
+        {"comment": "What nobody wants to hear of for a while, and until when"},
+    )
+
+    mute_id: Mapped[int] = mapped_column(
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="The number by which people know it",
+    )
+    series_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(SeriesRow.series_id), comment="The history that is muted; NULL: those of models"
+    )
+    model_glob: Mapped[str | None] = mapped_column(
+        comment="Pattern of the models that are muted, with * and ?; NULL: a single history"
+    )
+    metric: Mapped[str | None] = mapped_column(comment="Only this figure; NULL: all")
+    author: Mapped[str] = mapped_column(comment="Who muted it")
+    reason: Mapped[str] = mapped_column(comment="Why")
+    set_at: Mapped[datetime] = mapped_column(comment="When it was muted", server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(comment="When it is heard again by itself")
+    lifted_at: Mapped[datetime | None] = mapped_column(
+        comment="When a person ended it before that; NULL: nobody did"
+    )
+    lifted_by: Mapped[str | None] = mapped_column(comment="Who ended it")
+    lifted_reason: Mapped[str | None] = mapped_column(comment="Why it was ended")
 
 
 class PriceRow(Base):
@@ -870,3 +1134,159 @@ class PriceRow(Base):
     valid_from: Mapped[date] = mapped_column(Date, primary_key=True, comment="First day it is in force")
     usd_per_hour: Mapped[Decimal] = mapped_column(Numeric(12, 6), comment="US dollars per machine and hour")
     source: Mapped[str] = mapped_column(comment="Where the figure is from, and what it is")
+
+
+class NoticeRow(Base):
+    """Something that people were told about, and are not told about again."""
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        CheckConstraint("subject <> ''", "named"),
+        CheckConstraint("cardinality(told_to) >= 1", "told"),
+        {"comment": "What has been told to people through the notification channels, each subject once"},
+    )
+
+    subject: Mapped[str] = mapped_column(
+        primary_key=True, comment="What it was about, such as one missing night"
+    )
+    told_at: Mapped[datetime] = mapped_column(comment="When it was told", server_default=func.now())
+    told_to: Mapped[list[str]] = mapped_column(
+        comment="The channels that took it, such as slack:bench_slack:#performance"
+    )
+
+
+EXPERIMENT_VERDICTS = ("worse", "better", "no worse", "undecided", "not compared")
+
+
+class ExperimentRow(Base):
+    """A comparison of two interpreters in turns on one host, and what became of it."""
+
+    __tablename__ = "experiment"
+    __table_args__ = (
+        UniqueConstraint("dag_id", "run_id"),
+        CheckConstraint("author <> '' AND old_interpreter <> '' AND new_interpreter <> ''", "named"),
+        CheckConstraint("cardinality(batch_sizes) >= 1 AND 1 <= ALL (batch_sizes)", "batch_sizes"),
+        CheckConstraint("pairs >= 1 AND max_pairs >= pairs", "counts"),
+        CheckConstraint(
+            "min_effect > 0 AND min_effect < 1 AND p99_min_effect > 0 AND p99_min_effect < 1", "effects"
+        ),
+        CheckConstraint(_one_of("verdict", *EXPERIMENT_VERDICTS), "verdict"),
+        CheckConstraint(
+            "num_nulls(finished_at, verdict, sentence) IN (0, 3) AND "
+            "jsonb_typeof(judgements) = 'array' AND jsonb_typeof(problems) = 'array'",
+            "outcome",
+        ),
+        CheckConstraint(
+            "num_nulls(accepted_at, accepted_by, accepted_reason) IN (0, 3) AND accepted_by <> '' AND "
+            "accepted_reason <> '' AND (accepted_at IS NULL OR verdict IS NOT NULL)",
+            "accepted",
+        ),
+        Index(None, "created_at"),
+        Index(None, "old_environment_id"),
+        Index(None, "new_environment_id"),
+        {"comment": "Comparisons of two interpreters, measured in turns on one host"},
+    )
+
+    experiment_id: Mapped[uuid.UUID] = mapped_column(
+        primary_key=True, comment="Derived from dag_id and run_id"
+    )
+    dag_id: Mapped[str] = mapped_column(comment="Which DAG ran it, or bench compare")
+    run_id: Mapped[str] = mapped_column(comment="Which run of it")
+    author: Mapped[str] = mapped_column(comment="Who asked for it")
+    created_at: Mapped[datetime] = mapped_column(comment="When it was asked for")
+    label: Mapped[str | None] = mapped_column(comment="Short name given by a person")
+    note: Mapped[str | None] = mapped_column(comment="Why it was asked for")
+    host: Mapped[str | None] = mapped_column(comment="Host that compiled its programs")
+    model: Mapped[str] = mapped_column(comment="Hub id, directory, or config:NAME for seeded random weights")
+    model_revision: Mapped[str | None] = mapped_column(comment="Branch, tag or commit on the hub")
+    sequence_length: Mapped[int] = mapped_column(comment="Tokens per sequence, padding included")
+    batch_sizes: Mapped[list[int]] = mapped_column(comment="Asked batch sizes, inferences per call")
+    scenario: Mapped[str] = mapped_column(comment="Kind of load: offline or single_stream")
+    backend: Mapped[str] = mapped_column(comment="What compiles and runs the model")
+    old_interpreter: Mapped[str] = mapped_column(comment="Asked Python of the old side")
+    new_interpreter: Mapped[str] = mapped_column(
+        comment="Asked Python of the new side; the same as the old one: the procedure measures itself"
+    )
+    pairs: Mapped[int] = mapped_column(comment="Asked pairs per batch size before the first verdict")
+    max_pairs: Mapped[int] = mapped_column(comment="Asked most pairs per batch size")
+    min_effect: Mapped[float] = mapped_column(
+        comment="Smallest relative difference of throughput and P50 that matters"
+    )
+    p99_min_effect: Mapped[float] = mapped_column(comment="Smallest relative difference of P99 that matters")
+    spec: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="All that was asked for")
+    old_environment_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(EnvironmentRow.environment_id), comment="What the old side ran in; NULL: nothing compiled"
+    )
+    new_environment_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(EnvironmentRow.environment_id), comment="What the new side ran in; NULL: nothing compiled"
+    )
+    finished_at: Mapped[datetime | None] = mapped_column(comment="When the verdict was found; NULL: not yet")
+    verdict: Mapped[str | None] = mapped_column(
+        comment="Of the new side: worse, better, no worse, undecided or not compared; NULL: not yet"
+    )
+    sentence: Mapped[str | None] = mapped_column(comment="The verdict for people")
+    judgements: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, comment="Each metric at each batch size: estimate, interval, p-value, verdict"
+    )
+    problems: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, comment="Batch sizes that could not be compared: side, stage, reason"
+    )
+    notes: Mapped[list[str]] = mapped_column(comment="What one must know beside the verdict, for people")
+    accepted_at: Mapped[datetime | None] = mapped_column(comment="When the new side was accepted; NULL: not")
+    accepted_by: Mapped[str | None] = mapped_column(comment="Who accepted it")
+    accepted_reason: Mapped[str | None] = mapped_column(comment="Why")
+
+
+PAIR_FIGURES = ("throughput_inf_per_s", "p50_ms", "p99_ms")
+_PAIR_COLUMNS = tuple(f"{side}_{name}" for side in ("old", "new") for name in PAIR_FIGURES)
+
+
+class PairRow(Base):
+    """One short measurement of either side, one right after the other."""
+
+    __tablename__ = "pair"
+    __table_args__ = (
+        CheckConstraint(_at_least_1("batch_size", "pair_number"), "counts"),
+        CheckConstraint(_one_of("first_side", "old", "new"), "first_side"),
+        CheckConstraint(_positive(*_PAIR_COLUMNS), "figures"),
+        CheckConstraint("old_output_error >= 0 AND new_output_error >= 0", "output_errors"),
+        CheckConstraint(
+            "(reason IS NULL) = counts AND (NOT counts OR "
+            "num_nulls(old_throughput_inf_per_s, new_throughput_inf_per_s) = 0)",
+            "counts_or_has_reason",
+        ),
+        {"comment": "The pairs of an experiment: both sides measured one right after the other"},
+    )
+
+    experiment_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey(ExperimentRow.experiment_id, ondelete="CASCADE"),
+        primary_key=True,
+        comment="The experiment it belongs to",
+    )
+    batch_size: Mapped[int] = mapped_column(primary_key=True, comment="Inferences per call")
+    pair_number: Mapped[int] = mapped_column(
+        primary_key=True, comment="From 1 for each batch size, unusable ones included"
+    )
+    first_side: Mapped[str] = mapped_column(comment="Which side was measured first: old or new")
+    counts: Mapped[bool] = mapped_column(comment="False: it cannot be used, see reason")
+    reason: Mapped[str | None] = mapped_column(comment="Why it cannot be used; NULL: it can")
+    host: Mapped[str | None] = mapped_column(comment="Host on which both were measured")
+    recorded_at: Mapped[datetime] = mapped_column(comment="When the second of the two ended")
+    old_throughput_inf_per_s: Mapped[float | None] = mapped_column(comment="Inferences per second, old side")
+    new_throughput_inf_per_s: Mapped[float | None] = mapped_column(comment="Inferences per second, new side")
+    old_p50_ms: Mapped[float | None] = mapped_column(comment="Median latency of one batch, old side, ms")
+    new_p50_ms: Mapped[float | None] = mapped_column(comment="Median latency of one batch, new side, ms")
+    old_p99_ms: Mapped[float | None] = mapped_column(
+        comment="99th percentile of the latency of one batch, old side, ms; NULL: too few samples"
+    )
+    new_p99_ms: Mapped[float | None] = mapped_column(
+        comment="99th percentile of the latency of one batch, new side, ms; NULL: too few samples"
+    )
+    old_output_error: Mapped[float | None] = mapped_column(
+        comment="Largest relative difference of an output from the CPU reference, old side"
+    )
+    new_output_error: Mapped[float | None] = mapped_column(
+        comment="Largest relative difference of an output from the CPU reference, new side"
+    )
+    old_failed_checks: Mapped[list[str]] = mapped_column(comment="Checks that failed on the old side")
+    new_failed_checks: Mapped[list[str]] = mapped_column(comment="Checks that failed on the new side")

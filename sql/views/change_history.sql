@@ -1,6 +1,7 @@
 -- Rendered from the migrations by `python -m benchlib.store.migrate sql`: do not edit.
 
--- The shifts that were found, each with where it stands: as the latest annotation says, open without one.
+-- The shifts that were found, each with where it stands: as its incident does; suspect, confirmed and reopened
+-- ones are open. Shifts of a geometric mean belong to no series: incident_change has those too.
 CREATE VIEW change_history AS
 SELECT
     series.series_id,
@@ -32,7 +33,10 @@ SELECT
     bad.night AS first_bad_night,
     change.detected_at,
     change.detector,
-    coalesce(said.status, 'open') AS status,
+    CASE
+        WHEN said.status IS NULL OR said.status IN ('suspect', 'confirmed', 'reopened') THEN 'open'
+        ELSE said.status
+    END AS status,
     said.author,
     said.annotated_at,
     said.reason,
@@ -66,7 +70,10 @@ SELECT
         ) AS pair
     ) AS environment_changes,
     series.model_variant,
-    series.arrivals
+    series.arrivals,
+    change.configuration_id,
+    change.incident_id,
+    change.agreed
 FROM change
 INNER JOIN series ON series.series_id = change.series_id
 INNER JOIN sweep AS good ON good.sweep_id = change.last_good_sweep_id
@@ -74,7 +81,7 @@ INNER JOIN sweep AS bad ON bad.sweep_id = change.first_bad_sweep_id
 LEFT JOIN LATERAL (
     SELECT annotation.status, annotation.author, annotation.annotated_at, annotation.reason
     FROM annotation
-    WHERE annotation.change_id = change.change_id AND annotation.status IS NOT NULL
+    WHERE annotation.incident_id = change.incident_id AND annotation.status IS NOT NULL
     ORDER BY annotation.annotated_at DESC, annotation.annotation_id DESC
     LIMIT 1
 ) AS said ON true;

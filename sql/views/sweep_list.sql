@@ -23,7 +23,8 @@ SELECT
     replicas,
     workers,
     worker_mode,
-    latency_limit_ms
+    latency_limit_ms,
+    confirms_sweep_id
 FROM sweep;
 
 COMMENT ON VIEW sweep_list IS 'All sweeps, as they were asked for, whether or not they have results';

@@ -18,6 +18,7 @@ from benchlib.cli.judging import Column, print_table
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store import judgement_lists as lists
 from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.incidents import find_incident
 from benchlib.store.judgements import Subject
 from benchlib.store.repository import Repository
 from tests.cli.conftest import Bench
@@ -31,14 +32,14 @@ WHO = ("--author", "Ana", "--reason", "The new compiler spills.")
 
 @pytest.fixture(autouse=True)
 def change(engine: Engine) -> int:
-    """Two nights of two batch sizes on a CPU, and a change between them."""
+    """Two nights of two batch sizes on a CPU, and a change between them; its number."""
     for day in (0, 1):
         sweep = samples.sweep(f"night-{day}", created_at=samples.NOON + timedelta(days=day))
         for size in (1, 2):
             Repository(engine).record(samples.measurement(size, sweep=sweep))
     with engine.begin() as connection:
         night = [samples.sweep(f"night-{day}").sweep_id for day in (0, 1)]
-        return judgements.add_change(connection, *night)
+        return judgements.incident_of(connection, judgements.add_change(connection, *night))
 
 
 def series_of(engine: Engine, batch_size: int) -> str:
@@ -47,40 +48,59 @@ def series_of(engine: Engine, batch_size: int) -> str:
 
 
 def test_a_change_from_open_to_settled(bench: Bench, change: int) -> None:
-    code, out, err = bench("change", "list")
+    code, out, err = bench("changes")
     assert (code, err) == (0, "")
-    for part in ("bert-base-uncased", "-3.0% worse", "-3.5% to -2.5%", "2026-03-01 -> 2026-03-02", "cpu *"):
+    for part in ("bert-base-uncased", "throughput", "-3.0% worse", "1 of 2", "2026-03-02", "confirmed"):
         assert part in out
+    assert bench("changes", "--direction", "better")[1] == "No change is open.\n"
     assert "not inf2 results" in out
-    assert bench("change", "ack", str(change), *WHO) == (0, f"change {change}: open -> acknowledged\n", "")
-    assert "acknowledged" in bench("change", "list")[1]
+    assert bench("change", "ack", str(change), *WHO) == (
+        0,
+        f"change {change}: confirmed -> acknowledged\n",
+        "",
+    )
+    assert "acknowledged" in bench("changes")[1]
     assert bench("change", "fix", str(change), *WHO)[1] == f"change {change}: acknowledged -> fixed\n"
-    assert bench("change", "list")[1] == "No change is open.\n"
-    assert "fixed" in bench("change", "list", "--all")[1]
+    assert bench("changes")[1] == "No change is open.\n"
+    assert "fixed" in bench("changes", "--all")[1]
+    assert "fixed" in bench("changes", "--status", "fixed")[1]
 
 
-def test_a_changes_history_is_shown(bench: Bench, engine: Engine, change: int) -> None:
+def test_a_change_is_explained_with_all_that_was_said_about_it(bench: Bench, change: int) -> None:
     bench("change", "ack", str(change), *WHO)
     bench("annotate", "change", str(change), "Asked upstream.", "--author", "Ben")
-    _, out, _ = bench("change", "show", str(change))
-    assert f"Series {series_of(engine, 1)[:8]}, throughput_inf_per_s: 1000 until sweep" in out
+    _, out, _ = bench("explain", str(change))
+    first, scope, *_ = out.splitlines()
+    assert first == (
+        f"Change {change}, acknowledged: "
+        "bert-base-uncased on cpu (not inf2): throughput -3.0% since 2026-03-02"
+    )
+    assert scope == "Batch size 1: throughput -3.0%; P50, P90 and P99 unchanged."
+    assert "- throughput, batch size 1, from 2026-03-02: 1000 inf/s -> 970 inf/s, -3.00%" in out
     ben, ana = out.splitlines()[-2:]
     assert ("Ben" in ben, "Asked upstream." in ben) == (True, True)
     assert ("Ana" in ana, "acknowledged" in ana, "spills" in ana) == (True, True, True)
 
 
 @pytest.mark.parametrize(
-    ("verb", "status"), [("expect", "expected"), ("false-alarm", "false_alarm"), ("reopen", "open")]
+    ("verb", "status"),
+    [
+        ("expect", "expected"),
+        ("false-alarm", "false_alarm"),
+        ("infra", "infra"),
+        ("wont-fix", "wont_fix"),
+        ("reopen", "reopened"),
+    ],
 )
 def test_every_verb_has_its_status(bench: Bench, engine: Engine, change: int, verb: str, status: str) -> None:
     if verb == "reopen":
         bench("change", "fix", str(change), *WHO)
     assert bench("change", verb, str(change), *WHO)[0] == 0
-    assert lists.find_change(engine, change).status == status
+    assert find_incident(engine, change).status == status
 
 
 def test_saying_it_again_writes_nothing_and_names_who_said_it(bench: Bench, change: int) -> None:
-    assert "is open already; nothing written" in bench("change", "reopen", str(change), *WHO)[1]
+    assert "is confirmed already; nothing written" in bench("change", "reopen", str(change), *WHO)[1]
     bench("change", "ack", str(change), *WHO)
     _, out, _ = bench("change", "ack", str(change), "--author", "Ben", "--reason", "Me too.")
     assert out.startswith(f"change {change} is acknowledged already, says Ana (")
@@ -88,14 +108,52 @@ def test_saying_it_again_writes_nothing_and_names_who_said_it(bench: Bench, chan
 
 def test_the_author_is_who_is_logged_in(bench: Bench, engine: Engine, change: int) -> None:
     bench("change", "ack", str(change), "-r", "I look into it.")
-    assert lists.find_change(engine, change).author == getpass.getuser()
+    assert find_incident(engine, change).author == getpass.getuser()
 
 
 def test_changes_as_json_have_all_fields(bench: Bench, change: int) -> None:
-    (line,) = json.loads(bench("change", "list", "--json")[1])
-    assert (line["change_id"], line["relative_low"], line["hardware"]) == (change, -0.035, False)
-    found, *said = json.loads(bench("change", "show", str(change), "--json")[1])
-    assert (found, said) == (line, [])
+    (line,) = json.loads(bench("changes", "--json")[1])
+    assert (line["incident_id"], line["batch_sizes"], line["hardware"]) == (change, [1], False)
+    (told,) = json.loads(bench("explain", str(change), "--json")[1])
+    assert {name: told[name] for name in line} == line
+    assert (told["shifts"][0]["relative_low"], told["said"]) == (-0.035, [])
+
+
+def test_a_mute_hides_a_change_names_its_end_and_can_be_ended(bench: Bench, change: int) -> None:
+    for wrong in ((), ("--days", "3", "--until", "2999-01-01"), ("--until", "2020-01-01"), ("--days", "400")):
+        code, out, err = bench("mute", "model", "bert*", *WHO, *wrong)
+        assert (code, out) == (2, "")
+        assert "mute" in err or "expiry" in err
+    assert re.match(r"mute 1 until \d{4}-\d\d-\d\d", bench("mute", "model", "bert*", "--days", "3", *WHO)[1])
+    _, out, _ = bench("changes")
+    assert "No change is open." in out
+    assert "1 more is muted" in out
+    assert "muted until" in bench("changes", "--all")[1]
+    assert "bert*" in bench("mute", "list")[1]
+    assert bench("mute", "end", "1", *WHO)[1] == "mute 1 ended\n"
+    assert bench("mute", "end", "1", *WHO)[1] == "mute 1 has ended already; nothing written\n"
+    assert "confirmed" in bench("changes")[1]
+    assert bench("mute", "list")[1] == "Nothing is muted.\n"
+    assert "Ana" in bench("mute", "list", "--all")[1]
+
+
+def test_a_series_is_muted_by_its_id(bench: Bench, engine: Engine, change: int) -> None:
+    other, own = (series_of(engine, size)[:13] for size in (2, 1))
+    bench("mute", "series", other, "--days", "1", *WHO)
+    assert "confirmed" in bench("changes")[1]
+    bench("mute", "series", own, "--days", "1", "--metric", "throughput_inf_per_s", *WHO)
+    assert "No change is open." in bench("changes")[1]
+
+
+def test_judging_says_what_it_would_write_and_then_what_it_wrote(bench: Bench) -> None:
+    _, out, _ = bench("judge", "--dry-run", "--from", "2026-03-01", "--to", "2026-03-02")
+    assert "Judged until 2026-03-02 with thresholds 1: configurations 1," in out
+    assert "rows that would be written 0." in out
+    assert "Too few nights since they began or last changed to tell one now: 2 series." in out
+    assert bench("judge", "--thresholds", "9")[2] == (
+        "bench: thresholds: '9' is not allowed; allowed: one of 1, 1-sensitive, 1-strict\n"
+    )
+    assert bench("judge", "--from", "2026-03-02", "--to", "2026-03-01")[0] == 2
 
 
 def test_a_sweep_is_pinned_listed_and_unpinned(bench: Bench, engine: Engine) -> None:
@@ -162,8 +220,10 @@ def test_a_price_is_added_listed_and_never_overwritten_in_passing(bench: Bench) 
         (("change", "ack", "999999", *WHO), "change: '999999' is not allowed; allowed: the id of a stored"),
         (("change", "ack", "1", "--author", " ", "--reason", "x"), "author: ' ' is not allowed"),
         (("change", "ack", "1", "--reason", ""), "reason: '' is not allowed"),
-        (("change", "show", "999999"), "change: 999999 is not allowed"),
-        (("change", "list", "--series", "nosuch"), "series: 'nosuch' is not allowed"),
+        (("explain", "999999"), "change: 999999 is not allowed"),
+        (("changes", "--series", "nosuch"), "series: 'nosuch' is not allowed"),
+        (("changes", "--status", "good"), "status: 'good' is not allowed; allowed: one of suspect, "),
+        (("mute", "end", "7", *WHO), "mute: 7 is not allowed"),
         (("baseline", "pin", "nosuch", *WHO), "sweep: 'nosuch' is not allowed"),
         (("baseline", "pin", "night-1", "--to", "night-0", *WHO), "last sweep: "),
         (("baseline", "unpin", *WHO), "sweep: None is not allowed; allowed: a sweep, unless a"),
@@ -200,7 +260,9 @@ def test_a_reader_lists_and_is_told_that_it_may_not_write(
     run_psql(postgres, engine, "-f", str(PROJECT_ROOT / "sql" / "roles.sql"))
     with logged_in(engine, "bench_reader") as reader:
         monkeypatch.setenv("BENCH_DATABASE_URL", reader.url.render_as_string(hide_password=False))
-        assert "-3.0% worse" in bench("change", "list")[1]
+        assert "-3.0% worse" in bench("changes")[1]
+        assert "throughput -3.0%" in bench("explain", str(change))[1]
+        assert bench("mute", "list")[1] == "Nothing is muted.\n"
         assert "inf2.48xlarge" in bench("price", "list")[1]
         assert "Throughput" in bench("report", "night-0", "--format", "md")[1]
         assert bench("coverage", "--nights", "1")[0] == 0
@@ -208,7 +270,7 @@ def test_a_reader_lists_and_is_told_that_it_may_not_write(
         code, _, err = bench("change", "ack", str(change), *WHO)
         assert (code, "Traceback" in err) == (1, False)
         assert "permission denied" in err
-    assert lists.find_change(engine, change).status == "open"
+    assert find_incident(engine, change).status == "confirmed"
 
 
 def test_what_was_said_cannot_steer_the_terminal(bench: Bench) -> None:
@@ -241,17 +303,23 @@ def test_a_narrow_terminal_loses_whole_columns_and_is_told_which(
 
 
 COMMANDS = {
-    "change": ("list", "show", "ack", "fix", "expect", "false-alarm", "reopen"),
+    "change": ("ack", "fix", "expect", "infra", "wont-fix", "false-alarm", "reopen"),
+    "mute": ("list", "model", "series", "end"),
     "baseline": ("list", "pin", "unpin"),
     "annotate": ("list", "sweep", "series", "change", "nights"),
     "price": ("list", "add"),
 }
 
 
+ALONE = ("changes", "explain", "judge")
+
+
 @pytest.mark.parametrize(
-    "command", [(room, verb) for room, verbs in COMMANDS.items() for verb in verbs], ids=" ".join
+    "command",
+    [*((each,) for each in ALONE), *((room, verb) for room, verbs in COMMANDS.items() for verb in verbs)],
+    ids=" ".join,
 )
-def test_every_command_explains_itself(bench: Bench, command: tuple[str, str]) -> None:
+def test_every_command_explains_itself(bench: Bench, command: tuple[str, ...]) -> None:
     code, out, _ = bench(*command, "--help")
     assert code == 0
     assert len(out.splitlines()) > 6
@@ -266,7 +334,10 @@ def documented() -> list[list[str]]:
 def test_the_documented_commands_run(bench: Bench, engine: Engine, change: int) -> None:
     with engine.begin() as connection:
         night = [samples.sweep(f"night-{day}").sweep_id for day in (0, 1)]
-        other = judgements.add_change(connection, *night, metric="p50_ms")
+        slower = {"before_value": 1.0, "after_value": 1.1, "relative_low": 0.05, "relative_high": 0.2}
+        faster = {**slower, "after_value": 0.9, "relative_low": -0.2, "relative_high": -0.05}
+        added = judgements.add_change(connection, *night, metric="p50_ms", **faster)
+        other = judgements.incident_of(connection, added)
     names = {
         "RUN_ID": "night-0",
         "LATER_RUN_ID": "night-1",
@@ -275,7 +346,7 @@ def test_the_documented_commands_run(bench: Bench, engine: Engine, change: int) 
         "18": str(other),
     }
     commands = documented()
-    assert {command[0] for command in commands} == set(COMMANDS)
+    assert {command[0] for command in commands} == {*COMMANDS, *ALONE}
     for command in commands:
         code, _, err = bench(*(names.get(word, word) for word in command))
         assert (code, err) == (0, ""), command

@@ -120,7 +120,7 @@ def test_a_judged_change_stands_where_it_was_put_and_its_history_stays(engine: E
     assert (second.before.status, second.before.author) == ("acknowledged", "Ana")
     found = lists.find_change(engine, change)
     assert (found.status, found.author, found.reason) == ("fixed", "Ben", BEN.reason)
-    said = lists.list_annotations(engine, Subject(change_id=change))
+    said = lists.list_annotations(engine, Subject(incident_id=found.incident_id))
     assert [(each.status, each.author) for each in said] == [("fixed", "Ben"), ("acknowledged", "Ana")]
 
 

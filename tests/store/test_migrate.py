@@ -96,7 +96,7 @@ def test_rows_that_were_there_before_get_their_series_and_nights(empty: Engine) 
         assert connection.scalar(text("SELECT count(*) FROM price")) == 8
 
 
-@pytest.mark.parametrize("revision", ["0002", "0003"])
+@pytest.mark.parametrize("revision", ["0002", "0003", "0004"])
 def test_an_older_revision_is_left_as_it_was_found(
     postgres: EmbeddedPostgres, empty: Engine, revision: str
 ) -> None:
@@ -162,6 +162,33 @@ def test_rows_of_the_third_revision_stay_and_keep_their_series(empty: Engine) ->
         connection.execute(text("UPDATE measurement SET series_id = NULL"))
         assert (connection.execute(measured).all(), connection.execute(judged).all()) == before
         assert len(before[0]) == 41
+
+
+def test_what_was_said_of_changes_is_said_of_their_incidents_and_back(empty: Engine) -> None:
+    upgrade(empty)
+    fleet.fill(empty)
+    downgrade(empty, "0005")
+    stood = text("SELECT change_id, status, author, reason FROM change_history ORDER BY 1")
+    said = text("SELECT change_id, status, reason FROM annotation ORDER BY annotated_at, annotation_id")
+    with empty.begin() as connection:
+        again = (
+            "INSERT INTO annotation (change_id, status, author, reason) VALUES (2, 'open', 'Ben', 'Again.')"
+        )
+        connection.execute(text(again))
+        before = connection.execute(stood).all(), connection.execute(said).all()
+    upgrade(empty)
+    with empty.begin() as connection:
+        assert connection.execute(stood).all() == before[0]
+        incidents = text("SELECT status FROM incident_history ORDER BY first_bad_night, direction DESC")
+        assert connection.scalars(incidents).all() == ["acknowledged", "reopened"]
+        infra = text(
+            "INSERT INTO annotation (incident_id, status, author, reason) "
+            "SELECT incident_id, 'infra', 'Ana', 'The host.' FROM change WHERE change_id = 1"
+        )
+        connection.execute(infra)
+    downgrade(empty, "0005")
+    with empty.connect() as connection:
+        assert connection.execute(said).all() == [*before[1], (1, "fixed", "The host.")]
 
 
 def test_sweeps_of_the_third_revision_asked_for_what_everything_did_then(empty: Engine) -> None:

@@ -28,10 +28,12 @@ from benchlib.records import SweepRecord
 from benchlib.results import CompileResult, Environment, FailureKind, Interval, WorkerMode
 from benchlib.store import rows
 from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.experiments import record_outcome, record_pairs
+from benchlib.store.notices import tell_once
 from benchlib.store.repository import Repository
 from benchlib.store.tables import Base
 from tests.conftest import new_database
-from tests.store import judgements, samples
+from tests.store import experiments, judgements, samples
 
 TABLES = Base.metadata.tables
 COMPUTED = {
@@ -86,6 +88,9 @@ BROKEN: dict[str, dict[str, Any]] = {
     "ck_measurement_processes": {"processes": 0},
     "ck_measurement_overhead": {"overhead_ns_per_call": 420.0},
     "ck_measurement_telemetry": {"telemetry": {}},
+    "ck_measurement_samples_url": {"samples_url": ""},
+    "ck_notice_named": {"subject": ""},
+    "ck_notice_told": {"told_to": []},
     "ck_measurement_server_only": ARRIVING,
     "ck_measurement_arrivals": {**ARRIVING, "scenario": "server", "arrival_seed": None},
     "ck_measurement_service": {
@@ -126,12 +131,39 @@ BROKEN: dict[str, dict[str, Any]] = {
     "ck_baseline_kind": {"kind": "guessed"},
     "ck_baseline_named": {"author": ""},
     "ck_baseline_withdrawn": {"withdrawn_at": samples.NOON, "set_at": samples.NOON + timedelta(seconds=1)},
+    "ck_baseline_superseded": {"superseded_by": 1},
     "ck_baseline_valid_sweeps": {"last_sweep_id": uuid.uuid4()},
     "ck_baseline_sweeps_ascend": {"first_sweep_id": NEXT.sweep_id, "last_sweep_id": samples.sweep().sweep_id},
     "ck_annotation_named": {"reason": ""},
-    "ck_annotation_subject": {"change_id": None, "status": None},
+    "ck_annotation_subject": {"incident_id": None, "status": None},
     "ck_annotation_status": {"status": "closed"},
-    "ck_annotation_status_is_of_a_change": {"change_id": None, "sweep_id": NEXT.sweep_id},
+    "ck_annotation_status_is_of_an_incident": {"incident_id": None, "sweep_id": NEXT.sweep_id},
+    "ck_experiment_named": {"author": ""},
+    "ck_experiment_batch_sizes": {"batch_sizes": []},
+    "ck_experiment_counts": {"max_pairs": 5},
+    "ck_experiment_effects": {"min_effect": 1.0},
+    "ck_experiment_verdict": {"verdict": "fine"},
+    "ck_experiment_outcome": {"sentence": None},
+    "ck_experiment_accepted": {"accepted_by": "Ana"},
+    "ck_pair_counts": {"pair_number": 0},
+    "ck_pair_first_side": {"first_side": "both"},
+    "ck_pair_figures": {"new_p99_ms": math.nan},
+    "ck_pair_output_errors": {"new_output_error": -0.1},
+    "ck_pair_counts_or_has_reason": {"new_throughput_inf_per_s": None},
+    "ck_sweep_confirms": {"confirms_sweep_id": literal_column("sweep_id")},
+    "ck_configuration_derived": {"scenario": "server"},
+    "ck_series_configuration_derived": {"configuration_id": uuid.uuid4()},
+    "ck_incident_direction": {"direction": "sideways"},
+    "ck_incident_sweeps": {"last_good_sweep_id": NEXT.sweep_id},
+    "ck_night_event_kind": {"kind": "quiet"},
+    "ck_night_event_metric": {"metric": "cores"},
+    "ck_night_event_subject": {"metric": None},
+    "ck_night_event_named": {"detector": ""},
+    "ck_mute_subject": {"model_glob": None},
+    "ck_mute_metric": {"metric": "cores"},
+    "ck_mute_named": {"reason": ""},
+    "ck_mute_expires": {"expires_at": samples.NOON - timedelta(days=1)},
+    "ck_mute_lifted": {"lifted_by": "Ana"},
     "ck_price_named": {"source": ""},
     "ck_price_kind": {"kind": "spot"},
     "ck_price_usd_per_hour": {"usd_per_hour": 0},
@@ -161,7 +193,7 @@ SEED = [
 
 
 def table_of(constraint: str) -> Table:
-    return TABLES[constraint.split("_")[1]]
+    return next(table for name, table in TABLES.items() if constraint.startswith(f"ck_{name}_"))
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +209,11 @@ def filled(postgres: EmbeddedPostgres) -> Iterator[Engine]:
             change_id = judgements.add_change(connection, samples.sweep().sweep_id, NEXT.sweep_id)
             judgements.add_baseline(connection, samples.sweep().sweep_id, NEXT.sweep_id)
             judgements.annotate(connection, change_id=change_id, status="acknowledged")
+            judgements.add_event(connection, NEXT.sweep_id)
+            judgements.add_mute(connection)
+        tell_once(engine, ["a missing night"], lambda _: ["slack:a:#b"])
+        record_pairs(engine, experiments.experiment(), [experiments.pair()])
+        record_outcome(engine, experiments.experiment(), experiments.outcome())
         yield engine
         engine.dispose()
 
@@ -186,6 +223,8 @@ def test_a_row_that_breaks_a_rule_is_refused(filled: Engine, constraint: str) ->
     with filled.connect() as connection:
         if constraint == "ck_measurement_result_has_series":  # else the database fills it in
             connection.execute(text("ALTER TABLE measurement DISABLE TRIGGER place_measurement"))
+        if constraint == "ck_series_configuration_derived":  # likewise
+            connection.execute(text("ALTER TABLE series DISABLE TRIGGER place_series"))
         with pytest.raises(IntegrityError) as refusal:
             connection.execute(update(table_of(constraint)).values(BROKEN[constraint]))
     assert refusal.value.orig is not None
@@ -319,7 +358,8 @@ def test_a_sweep_takes_all_that_belongs_to_it_along(filled: Engine) -> None:
         left = {name: len(connection.execute(select(table)).all()) for name, table in TABLES.items()}
         connection.rollback()
     kept = {name: count for name, count in left.items() if count}
-    assert kept == {"environment": 1, "series": 1, "price": 8}
+    apart = {"price": 8, "mute": 1, "experiment": 1, "pair": 1, "notice": 1}
+    assert kept == {"environment": 3, "configuration": 1, "series": 1, **apart}
 
 
 def test_the_environment_table_has_a_column_for_every_field() -> None:
