@@ -11,6 +11,7 @@ import typer
 from sqlalchemy import URL
 
 from benchlib.errors import BadInput, BenchError
+from benchlib.orchestration.comparing import bring_in_journals
 from benchlib.settings import Settings
 from benchlib.store.database import DATABASE, engine_for, open_repository, url_of
 from benchlib.store.embedded_postgres import EmbeddedPostgres, binary
@@ -99,7 +100,7 @@ def replay(
 ) -> None:
     """Bring in the results that the database missed while it was away.
 
-    Results wait as files under BENCH_HOME/spool. Each goes when the database has it; one that is damaged, or
+    Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Each goes when the database has it; one that is damaged, or
     that the database refuses, is set aside under spool/poisoned with the reason beside it. Doing this twice
     changes nothing. Exit code 1: the database does not answer; what remains is kept.
     """
@@ -118,6 +119,8 @@ def replay(
         typer.echo(f"  {poisoned.path}: {poisoned.reason}")
     if report.stopped_by is not None:
         raise report.stopped_by
+    if experiments := bring_in_journals(settings):
+        typer.echo(f"{experiments} experiments looked at: `bench experiment list`")
 
 
 def _rescued(spool: Spool, log: Path) -> int:
