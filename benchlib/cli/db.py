@@ -100,9 +100,10 @@ def replay(
 ) -> None:
     """Bring in the results that the database missed while it was away.
 
-    Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Each goes when the database has it; one that is damaged, or
-    that the database refuses, is set aside under spool/poisoned with the reason beside it. Doing this twice
-    changes nothing. Exit code 1: the database does not answer; what remains is kept.
+    Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Each
+    goes when the database has it; one that is damaged, or that the database refuses, is set aside under
+    spool/poisoned with the reason beside it. Doing this twice changes nothing. Exit code 1: the database
+    does not answer; what remains is kept.
     """
     settings = Settings.from_environment()
     spool = Spool(settings.spool_dir)
