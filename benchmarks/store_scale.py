@@ -106,6 +106,15 @@ PAGES = {
     "sdk_comparison of a model at batch 4": """SELECT * FROM sdk_comparison
         WHERE model = %(model)s AND batch_size = 4""",
     "open_changes": "SELECT * FROM open_changes ORDER BY detected_at DESC LIMIT 50",
+    "sweep_list, the newest": "SELECT * FROM sweep_list ORDER BY created_at DESC LIMIT 50",
+    "night_value of a series, a year": """SELECT * FROM night_value WHERE series_id = %(series)s
+        AND night BETWEEN %(newest)s::date - 365 AND %(newest)s""",
+    "open_incidents": "SELECT * FROM open_incidents ORDER BY opened_at DESC LIMIT 50",
+    "incident_history of a model": "SELECT * FROM incident_history WHERE model = %(model)s",
+    "incident_change of a series": "SELECT * FROM incident_change WHERE series_id = %(series)s",
+    "night_event_history, 90 nights": """SELECT * FROM night_event_history
+        WHERE night > %(newest)s::date - 90""",
+    "mute_history": "SELECT * FROM mute_history",
     "change_history of a series": "SELECT * FROM change_history WHERE series_id = %(series)s",
     "current_baseline of a series": "SELECT * FROM current_baseline WHERE series_id = %(series)s",
     "annotation_history of a series": "SELECT * FROM annotation_history WHERE series_id = %(series)s",
