@@ -61,6 +61,7 @@ GRANT SELECT ON
     server_trial,
     sweep_list,
     throughput_history,
+    valid_attempt,
     valid_measurement
 TO bench_reader, bench_writer;
 

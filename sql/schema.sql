@@ -4223,6 +4223,83 @@ FROM sweep;
 
 COMMENT ON VIEW sweep_list IS 'All sweeps, as they were asked for, whether or not they have results';
 
+-- Of every sweep, batch size and scenario the latest attempt that passed all checks, also of the sweeps that only
+-- measured again what another one found.
+CREATE VIEW valid_attempt AS
+SELECT
+    measurement.measurement_id,
+    measurement.sweep_id,
+    measurement.series_id,
+    measurement.environment_id,
+    measurement.night,
+    measurement.sweep_created_at AS created_at,
+    measurement.origin,
+    measurement.batch_size,
+    measurement.scenario,
+    measurement.precision,
+    measurement.replicas,
+    measurement.workers,
+    measurement.worker_mode,
+    measurement.backend,
+    measurement.attempt,
+    measurement.started_at,
+    measurement.batches,
+    measurement.inferences,
+    measurement.duration_s,
+    measurement.throughput_inf_per_s,
+    measurement.samples,
+    measurement.mean_ms,
+    measurement.p50_ms,
+    measurement.p90_ms,
+    measurement.p95_ms,
+    measurement.p99_ms,
+    measurement.p99_9_ms,
+    measurement.max_ms,
+    measurement.load_duration_s,
+    measurement.processes,
+    measurement.topology,
+    measurement.throughput_low_inf_per_s,
+    measurement.throughput_high_inf_per_s,
+    measurement.p50_low_ms,
+    measurement.p50_high_ms,
+    measurement.p90_low_ms,
+    measurement.p90_high_ms,
+    measurement.p95_low_ms,
+    measurement.p95_high_ms,
+    measurement.p99_low_ms,
+    measurement.p99_high_ms,
+    measurement.p99_9_low_ms,
+    measurement.p99_9_high_ms,
+    measurement.overhead_ns_per_call,
+    measurement.overhead_service_ms,
+    measurement.ideal_batches_per_s,
+    measurement.ceiling_batches_per_s,
+    measurement.target_batches_per_s,
+    measurement.p99_limit_ms,
+    measurement.arrival_seed,
+    measurement.service_samples,
+    measurement.service_mean_ms,
+    measurement.service_p50_ms,
+    measurement.service_p90_ms,
+    measurement.service_p95_ms,
+    measurement.service_p99_ms,
+    measurement.service_p99_9_ms,
+    measurement.service_max_ms
+FROM measurement
+WHERE measurement.status = 'ok'
+    AND NOT EXISTS (
+        SELECT FROM measurement AS later
+        WHERE later.sweep_id = measurement.sweep_id
+            AND later.batch_size = measurement.batch_size
+            AND later.scenario = measurement.scenario
+            AND later.attempt > measurement.attempt
+            AND later.attempt > 1  -- says what the line before implies, for the small index of retries
+            AND later.status = 'ok'
+    );
+
+COMMENT ON VIEW valid_attempt IS
+    'The latest attempt that passed all checks of every sweep and batch size, second measurements of a night too';
+
 -- What detection goes by: of each valid measurement made here the median over its rounds, which one disturbed round
 -- cannot move, and the percentiles of all its batches. What a night was confirmed by is told apart: it is never the
 -- value of the night.
@@ -4244,7 +4321,7 @@ SELECT
     valid.p90_ms,
     valid.p95_ms,
     valid.p99_ms
-FROM valid_measurement AS valid
+FROM valid_attempt AS valid
 INNER JOIN sweep ON sweep.sweep_id = valid.sweep_id
 CROSS JOIN LATERAL (
     SELECT
@@ -4504,6 +4581,236 @@ LEFT JOIN series ON series.series_id = night_event.series_id;
 COMMENT ON VIEW night_event_history IS
     'Gaps, suspicious figures, outliers and slow trends: what a night had that is no lasting change';
 
+-- The measurements that count: of a sweep, a batch size and a scenario the latest attempt that passed all checks.
+-- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter, nor
+-- a sweep that only measured again what another one found.
+CREATE OR REPLACE VIEW valid_measurement AS
+SELECT attempt.*
+FROM valid_attempt AS attempt
+WHERE attempt.sweep_id NOT IN (SELECT sweep_id FROM sweep WHERE confirms_sweep_id IS NOT NULL);
+
+COMMENT ON VIEW valid_measurement IS
+    'The measurements that count: the latest attempt that passed all checks, one row per sweep and batch size';
+
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT relation.relname AS view, attribute.attname AS name, meaning.said
+        FROM pg_class AS relation
+        INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid AND attribute.attnum > 0
+        INNER JOIN LATERAL (
+            SELECT meanings.said
+            FROM (VALUES
+        ('series_id', 'The series: the same in every database'),
+        ('model', 'Hub id, directory, or config:NAME for seeded random weights'),
+        ('model_revision', 'Branch, tag or commit on the hub'),
+        ('sequence_length', 'Tokens per sequence, padding included'),
+        ('precision', 'Precision of the program; NULL: not known'),
+        ('compiler_args', 'Flags for the device''s compiler'),
+        ('batch_size', 'Inferences per call'),
+        ('scenario', 'Kind of load: offline, server or single_stream'),
+        ('replicas', 'Loaded copies of the model; NULL: not known'),
+        ('workers', 'Closed loops that issued batches; NULL: not known'),
+        ('worker_mode', 'What a worker was: thread, process or native'),
+        ('backend', 'What ran the model'),
+        ('instance_type', 'The cloud''s name of the machine, such as inf2.xlarge'),
+        ('hardware', 'True only for a real accelerator; results of a CPU or a stand-in never stand for one'),
+        ('device', 'What ran the model, in words'),
+        ('night', 'UTC date on which the sweep began'),
+        ('created_at', 'When the sweep began'),
+        ('sweep_id', 'The sweep'),
+        ('origin', 'dag: measured here; import: read from somebody''s table'),
+        ('label', 'Short name of the sweep, given by a person'),
+        ('sdk', 'The Neuron SDK, or else the compiler, or else torch, with its version'),
+        ('environment_id', 'The environment, for environment_diff and environment_field'),
+        ('measurement_id', 'Internal key of the measurement'),
+        ('attempt', '1 for the first try'),
+        ('started_at', 'When the measuring began'),
+        ('recorded_at', 'When the attempt ended'),
+        ('filename', 'Name of the program''s file'),
+        ('batches', 'Measured batches of all workers in all rounds'),
+        ('inferences', 'batches x batch_size'),
+        ('duration_s', 'inferences / throughput: the time in which all workers were busy, s'),
+        ('throughput_inf_per_s', 'Inferences per second of all workers'),
+        ('samples', 'Batches that the latencies are taken from'),
+        ('mean_ms', 'Mean latency of one batch, ms'),
+        ('p50_ms', 'Median latency of one batch, ms'),
+        ('p90_ms', '90th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p95_ms', '95th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_ms', '99th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('p99_9_ms', '99.9th percentile of the latency of one batch, ms; NULL where too few samples support it'),
+        ('max_ms', 'Longest latency of one batch, ms'),
+        ('load_duration_s', 'Time to load all replicas, s'),
+        ('status', 'ok; invalid: measured but a check says not to believe it; failed: no figures'),
+        ('reason', 'Why it failed or cannot be believed; empty when ok'),
+        ('bucket', 'Number of the histogram''s bucket'),
+        ('latency_bucket.batches', 'Batches in this bucket'),
+        ('above_ms', 'Lower end of the bucket, exclusive, ms'),
+        ('up_to_ms', 'Upper end of the bucket, inclusive, ms'),
+        ('neuron_sdk', 'Release of the Neuron SDK'),
+        ('neuronx_cc', 'Version of the Neuron compiler'),
+        ('torch_neuronx', 'Version of torch-neuronx'),
+        ('neuron_runtime', 'Version of the Neuron runtime library'),
+        ('neuron_driver', 'Version of the Neuron kernel driver'),
+        ('torch', 'Version of torch'),
+        ('first_night', 'First night with a measurement'),
+        ('last_night', 'Last night with a measurement'),
+        ('nights', 'Nights with a valid measurement'),
+        ('median_throughput_inf_per_s', 'Median over the sweeps of the inferences per second'),
+        ('median_p50_ms', 'Median over the sweeps of the median latency of one batch, ms'),
+        ('median_p99_ms', 'Median over the sweeps of the 99th percentile of the latency of one batch, ms'),
+        ('previous_sdk', 'The SDK of the same series before this one; NULL for the first'),
+        ('throughput_change', 'Median throughput / that under the previous SDK - 1: -0.03 is a loss of 3 percent'),
+        ('p50_change', 'Median p50_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('p99_change', 'Median p99_ms / that under the previous SDK - 1: 0.03 is 3 percent slower'),
+        ('region_class', 'Regions that share a price list, such as us-east'),
+        ('price_kind', 'on_demand, or reserved_effective: a reservation spread over its hours'),
+        ('valid_from', 'First day the price is in force'),
+        ('valid_before', 'Day from which the next price is in force; NULL: there is none yet'),
+        ('usd_per_hour', 'US dollars per machine and hour'),
+        ('price_source', 'Where the price is from, and what it is'),
+        ('usd_per_million_inferences', '(1e6 / throughput_inf_per_s) * (usd_per_hour / 3600)'),
+        ('state', 'valid; invalid: measured, not believed; failed: asked for, no result; none: not asked for'),
+        ('coverage.sweep_id', 'The sweep that measured, or that should have; NULL: there was none'),
+        ('coverage.reason', 'Why there is no valid figure; empty when there is one'),
+        ('coverage.last_night', 'Last night on which the series was measured here, valid or not'),
+        ('change_id', 'Key of the change, for annotations'),
+        ('metric', 'What shifted: throughput_inf_per_s or one of the latencies'),
+        ('direction', 'worse: less throughput or more latency; else better'),
+        ('before_value', 'Level before the shift, in the metric''s unit'),
+        ('after_value', 'Level after the shift, in the metric''s unit'),
+        ('relative_change', 'after / before - 1: -0.03 is a loss of 3 percent'),
+        ('relative_low', 'Lower end of the interval of relative_change'),
+        ('relative_high', 'Upper end of the interval of relative_change'),
+        ('confidence', 'Confidence of that interval, such as 0.95'),
+        ('last_good_sweep_id', 'The last sweep before the shift'),
+        ('last_good_night', 'Its night'),
+        ('first_bad_sweep_id', 'The first sweep after the shift'),
+        ('first_bad_night', 'Its night'),
+        ('detected_at', 'When the change was found'),
+        ('detector', 'What found it, with the version of its thresholds'),
+        ('change_history.status', 'open, acknowledged, fixed, expected or false_alarm'),
+        ('open_changes.status', 'open or acknowledged'),
+        ('author', 'Who said so; NULL: nobody yet'),
+        ('annotated_at', 'When it was said'),
+        ('change_history.reason', 'Why the status is what it is'),
+        ('open_changes.reason', 'Why the status is what it is'),
+        ('environment_changes', 'What differs in the environment, likeliest cause first; or: nothing, not known'),
+        ('baseline_kind', 'automatic: chosen by the detector; pinned: by a person'),
+        ('current_baseline.author', 'Who set it: a person, or the detector''s name'),
+        ('current_baseline.reason', 'Why this one'),
+        ('set_at', 'When it was set'),
+        ('first_sweep_id', 'First sweep of the range'),
+        ('current_baseline.first_night', 'Its night'),
+        ('last_sweep_id', 'Last sweep of the range'),
+        ('current_baseline.last_night', 'Its night'),
+        ('sweeps', 'Valid measurements in the range'),
+        ('annotation_id', 'Internal key, ascending in time'),
+        ('annotation_history.author', 'Who said it'),
+        ('annotation_history.reason', 'What was said, or why the status is what it is'),
+        ('annotation_history.status', 'Status that the change has from then on; NULL: a remark'),
+        ('annotation_history.change_id', 'The change it is about; NULL: none'),
+        ('annotation_history.series_id', 'The series it is about, or that of the change'),
+        ('annotation_history.sweep_id', 'The sweep it is about, or the change''s first bad one'),
+        ('annotation_history.night', 'Night of that sweep'),
+        ('rank', 'Place in the order of how likely the field is to change a figure; 1 is the likeliest'),
+        ('field', 'Name of the field, as in the environment'),
+        ('value', 'Its value as text; NULL: not present or not known'),
+        ('previous_sweep_id', 'The last sweep before it that asked the same of the same kind of machine'),
+        ('previous_night', 'Its night'),
+        ('before', 'Value in the previous sweep''s environment'),
+        ('after', 'Value in this sweep''s environment'),
+        ('compilation_history.status', 'ok or failed'),
+        ('compilation_history.backend', 'What compiled the model; NULL: the attempt failed'),
+        ('compilation_history.environment_id', 'What it was compiled with; NULL: the attempt failed'),
+        ('cache_hit', 'True: found in the artifact store, not compiled'),
+        ('compile_duration_s', 'Duration of the compilation that made the artifact, s'),
+        ('peak_rss_bytes', 'Highest resident memory of the compiling process, bytes'),
+        ('artifact_key', 'SHA-256 of everything that shapes the program'),
+        ('artifact_size_bytes', 'Size of the program''s file, bytes'),
+        ('failure_kind', 'bad_input, error, crashed or timeout'),
+        ('failure_message', 'Why it failed, one sentence'),
+        ('failure_log_tail', 'Last lines of the failed process'),
+        ('failure_history.backend', 'What was asked to compile and run the model'),
+        ('stage', 'compile or measure'),
+        ('recovered', 'True: a later attempt of the same sweep got a result'),
+        ('failed_check.throughput_inf_per_s', 'Inferences per second of all workers, not to be believed'),
+        ('check_name', 'Name of the check'),
+        ('passed', 'False: the measurement is not to be believed'),
+        ('round_index', '0 for the first round'),
+        ('measurement_round.batches', 'Measured batches of all workers in this round'),
+        ('figure', 'What was found, in the unit; NULL: not a number'),
+        ('figure_limit', 'What it was held against, in the unit; NULL: not a number'),
+        ('unit', 'Unit of both'),
+        ('advice', 'What was found and what to do about it'),
+        ('model_variant', 'Head and inputs where they are others than classification of text; NULL: they are those'),
+        ('arrivals', 'server: rate 500/s, or search p99<=5ms for the highest rate within a limit; else NULL'),
+        ('processes', 'Processes that the workers were spread over; NULL: not known'),
+        ('topology', 'What issued the calls and why, one sentence; NULL: not known'),
+        ('throughput_low_inf_per_s', 'Lower end of the 95 percent interval of throughput_inf_per_s; NULL: not known'),
+        ('throughput_high_inf_per_s', 'Upper end of the 95 percent interval of throughput_inf_per_s; NULL: not known'),
+        ('p50_low_ms', 'Lower end of the 95 percent interval of p50_ms; NULL: not known'),
+        ('p50_high_ms', 'Upper end of the 95 percent interval of p50_ms; NULL: not known'),
+        ('p90_low_ms', 'Lower end of the 95 percent interval of p90_ms; NULL: not known'),
+        ('p90_high_ms', 'Upper end of the 95 percent interval of p90_ms; NULL: not known'),
+        ('p95_low_ms', 'Lower end of the 95 percent interval of p95_ms; NULL: not known'),
+        ('p95_high_ms', 'Upper end of the 95 percent interval of p95_ms; NULL: not known'),
+        ('p99_low_ms', 'Lower end of the 95 percent interval of p99_ms; NULL: not known'),
+        ('p99_high_ms', 'Upper end of the 95 percent interval of p99_ms; NULL: not known'),
+        ('p99_9_low_ms', 'Lower end of the 95 percent interval of p99_9_ms; NULL: not known'),
+        ('p99_9_high_ms', 'Upper end of the 95 percent interval of p99_9_ms; NULL: not known'),
+        ('overhead_ns_per_call', 'Median time of the load generator''s loop around an empty replica, ns'),
+        ('overhead_service_ms', 'Time of one call that ideal_batches_per_s and ceiling_batches_per_s are for, ms'),
+        ('ideal_batches_per_s', 'workers / overhead_service_ms'),
+        ('ceiling_batches_per_s', 'What the load generator shows of an ideal device that takes exactly so long'),
+        ('target_batches_per_s', 'server: mean rate of the random arrivals, given or found by the search'),
+        ('p99_limit_ms', 'server: highest acceptable P99, ms; NULL: none'),
+        ('arrival_seed', 'server: seed of the random arrivals'),
+        ('latency_limit_ms', 'Highest acceptable P99 that the sweep asked for, ms; NULL: none'),
+        ('service_samples', 'server: calls that the service latencies are taken from'),
+        ('service_mean_ms', 'server: mean latency of the calls alone, without waiting for a worker, ms'),
+        ('service_p50_ms', 'server: median latency of the calls alone, without waiting for a worker, ms'),
+        ('service_p90_ms', 'server: 90th percentile of the latency of the calls alone, ms'),
+        ('service_p95_ms', 'server: 95th percentile of the latency of the calls alone, ms'),
+        ('service_p99_ms', 'server: 99th percentile of the latency of the calls alone, ms'),
+        ('service_p99_9_ms', 'server: 99.9th percentile of the latency of the calls alone, ms'),
+        ('service_max_ms', 'server: longest latency of the calls alone, ms'),
+        ('server_history.p50_ms', 'Median latency from the scheduled arrival, ms'),
+        ('server_history.p99_ms', '99th percentile of the latency from the scheduled arrival, ms'),
+        ('trial_number', 'Place in the search; 1 is the first'),
+        ('server_trial.target_batches_per_s', 'Mean rate of the random arrivals that was tried'),
+        ('achieved_batches_per_s', 'Batches per second that were served'),
+        ('server_trial.samples', 'Batches that the latency is taken from'),
+        ('server_trial.p99_ms', '99th percentile of the latency from the arrival, ms; NULL: too few samples'),
+        ('met', 'True: the limit was met and the arrivals were kept up with'),
+        ('reading_name', 'What was read, such as core_utilisation'),
+        ('measurement_reading.figure', 'What the device said, in the unit'),
+        ('measurement_reading.unit', 'Unit of the figure, such as ratio, bytes or count'),
+        ('core', 'The core that it is of; NULL: the whole device'),
+        ('share_of_latency', 'overhead_ns_per_call over the time of one call: 0.01 is 1 percent of the latency'),
+        ('dag_id', 'Which DAG ran, or what imported'),
+        ('run_id', 'Which run of it'),
+        ('note', 'Why the run was started'),
+        ('batch_sizes', 'Asked batch sizes, inferences per call'),
+        ('sweep_list.precision', 'Asked precision; auto leaves it to the device'),
+        ('sweep_list.replicas', 'Asked loaded copies of the model; NULL: one per core'),
+        ('sweep_list.workers', 'Asked closed loops; NULL: one per replica'),
+        ('sweep_list.worker_mode', 'Asked kind of worker; auto leaves it to a calibration'),
+        ('share_of_ideal', 'ceiling_batches_per_s / ideal_batches_per_s; 1 is perfect')
+            ) AS meanings (name, said)
+            WHERE meanings.name IN (attribute.attname, relation.relname || '.' || attribute.attname)
+            ORDER BY length(meanings.name) DESC
+            LIMIT 1
+        ) AS meaning ON true
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('valid_attempt')
+    LOOP
+        EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
+            || ' IS ' || quote_nullable(found.said);
+    END LOOP;
+END $$;
+
 DO $$
 DECLARE
     found record;
@@ -4638,7 +4945,7 @@ BEGIN
             ORDER BY length(meanings.name) DESC
             LIMIT 1
         ) AS meaning ON true
-        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('change_history', 'open_changes', 'annotation_history', 'sweep_list', 'night_value', 'mute_history', 'incident_change', 'incident_history', 'open_incidents', 'night_event_history')
+        WHERE relation.relnamespace = current_schema()::regnamespace AND relation.relname IN ('change_history', 'open_changes', 'annotation_history', 'sweep_list', 'valid_attempt', 'night_value', 'mute_history', 'incident_change', 'incident_history', 'open_incidents', 'night_event_history')
     LOOP
         EXECUTE 'COMMENT ON COLUMN ' || quote_ident(found.view) || '.' || quote_ident(found.name)
             || ' IS ' || quote_nullable(found.said);

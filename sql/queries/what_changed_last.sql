@@ -13,6 +13,7 @@ WITH latest AS (
     SELECT sweep_id
     FROM comparison_table
     WHERE model LIKE :'model' AND created_at < :'until'::date + 1
+        AND sweep_id NOT IN (SELECT sweep_id FROM sweep_list WHERE confirms_sweep_id IS NOT NULL)
     ORDER BY created_at DESC
     LIMIT 1
 )

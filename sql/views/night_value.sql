@@ -21,7 +21,7 @@ SELECT
     valid.p90_ms,
     valid.p95_ms,
     valid.p99_ms
-FROM valid_measurement AS valid
+FROM valid_attempt AS valid
 INNER JOIN sweep ON sweep.sweep_id = valid.sweep_id
 CROSS JOIN LATERAL (
     SELECT

@@ -1,78 +1,12 @@
 -- Rendered from the migrations by `python -m benchlib.store.migrate sql`: do not edit.
 
 -- The measurements that count: of a sweep, a batch size and a scenario the latest attempt that passed all checks.
--- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter.
+-- Every view that ranks, averages or prices results is built on this one, so that no other attempt can enter, nor
+-- a sweep that only measured again what another one found.
 CREATE VIEW valid_measurement AS
-SELECT
-    measurement.measurement_id,
-    measurement.sweep_id,
-    measurement.series_id,
-    measurement.environment_id,
-    measurement.night,
-    measurement.sweep_created_at AS created_at,
-    measurement.origin,
-    measurement.batch_size,
-    measurement.scenario,
-    measurement.precision,
-    measurement.replicas,
-    measurement.workers,
-    measurement.worker_mode,
-    measurement.backend,
-    measurement.attempt,
-    measurement.started_at,
-    measurement.batches,
-    measurement.inferences,
-    measurement.duration_s,
-    measurement.throughput_inf_per_s,
-    measurement.samples,
-    measurement.mean_ms,
-    measurement.p50_ms,
-    measurement.p90_ms,
-    measurement.p95_ms,
-    measurement.p99_ms,
-    measurement.p99_9_ms,
-    measurement.max_ms,
-    measurement.load_duration_s,
-    measurement.processes,
-    measurement.topology,
-    measurement.throughput_low_inf_per_s,
-    measurement.throughput_high_inf_per_s,
-    measurement.p50_low_ms,
-    measurement.p50_high_ms,
-    measurement.p90_low_ms,
-    measurement.p90_high_ms,
-    measurement.p95_low_ms,
-    measurement.p95_high_ms,
-    measurement.p99_low_ms,
-    measurement.p99_high_ms,
-    measurement.p99_9_low_ms,
-    measurement.p99_9_high_ms,
-    measurement.overhead_ns_per_call,
-    measurement.overhead_service_ms,
-    measurement.ideal_batches_per_s,
-    measurement.ceiling_batches_per_s,
-    measurement.target_batches_per_s,
-    measurement.p99_limit_ms,
-    measurement.arrival_seed,
-    measurement.service_samples,
-    measurement.service_mean_ms,
-    measurement.service_p50_ms,
-    measurement.service_p90_ms,
-    measurement.service_p95_ms,
-    measurement.service_p99_ms,
-    measurement.service_p99_9_ms,
-    measurement.service_max_ms
-FROM measurement
-WHERE measurement.status = 'ok'
-    AND NOT EXISTS (
-        SELECT FROM measurement AS later
-        WHERE later.sweep_id = measurement.sweep_id
-            AND later.batch_size = measurement.batch_size
-            AND later.scenario = measurement.scenario
-            AND later.attempt > measurement.attempt
-            AND later.attempt > 1  -- says what the line before implies, for the small index of retries
-            AND later.status = 'ok'
-    );
+SELECT attempt.*
+FROM valid_attempt AS attempt
+WHERE attempt.sweep_id NOT IN (SELECT sweep_id FROM sweep WHERE confirms_sweep_id IS NOT NULL);
 
 COMMENT ON VIEW valid_measurement IS
     'The measurements that count: the latest attempt that passed all checks, one row per sweep and batch size';

@@ -23,6 +23,7 @@ down_revision = "0005"
 TIME = sa.DateTime(timezone=True)
 
 NEW_VIEWS = (
+    "valid_attempt",
     "night_value",
     "mute_history",
     "incident_change",
@@ -95,10 +96,13 @@ def upgrade() -> None:
         replace(VIEWS / f"{name}_0006.sql")
     for name in NEW_VIEWS:
         run(VIEWS / f"{name}_0006.sql")
+    replace(VIEWS / "valid_measurement_0006.sql")
+    comment_columns(("valid_attempt",), {**_meanings_of("0003"), **_meanings_of("0004")})
     comment_columns((*GROWN_VIEWS, *NEW_VIEWS), MEANINGS)
 
 
 def downgrade() -> None:
+    replace(VIEWS / "valid_measurement_0004.sql")
     for name in reversed((*GROWN_VIEWS, *NEW_VIEWS)):
         op.execute(f"DROP VIEW {name}")
     op.drop_table("mute")
