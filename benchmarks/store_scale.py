@@ -252,7 +252,10 @@ def copy(server: EmbeddedPostgres, table: str, rows: str) -> int:
     with os.fdopen(reading, "rb") as source, connect(server).cursor() as cursor:
         cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", source, 1 << 20)
         maker.join()
-        return int(cursor.rowcount)
+        count = int(cursor.rowcount)
+        # Later tables are made by asking the earlier ones, which a plan without statistics takes minutes for.
+        cursor.execute(f"ANALYZE {table}")
+        return count
 
 
 def make(server: EmbeddedPostgres, rows: str, writing: int) -> None:

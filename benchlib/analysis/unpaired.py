@@ -19,8 +19,9 @@ from benchlib.results import CONFIDENCE
 
 FEWEST_ROUNDS = 3
 
-Standing = Literal["slower", "faster", "cannot be told apart", "not known"]
-"""Of the second sweep against the first, by the noise within the two alone."""
+Standing = Literal["slower", "faster", "cannot be told apart", "not known", "not comparable"]
+"""Of the second sweep against the first, by the noise within the two alone; ``not comparable``: the two did
+something else, so that neither is slower."""
 
 WARNING = (
     "Two sweeps one after the other say little about an SDK: their intervals know only the noise within each "

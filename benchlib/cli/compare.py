@@ -16,8 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from benchlib.analysis.peak import name_sizes
-from benchlib.analysis.unpaired import compare_unpaired
 from benchlib.cli.beforehand import check_beforehand
 from benchlib.cli.judging import reading
 from benchlib.cli.signals import stopped_by_signals
@@ -33,9 +31,8 @@ from benchlib.orchestration.comparing import (
     plan_experiment,
     python_of,
 )
-from benchlib.orchestration.comparing_journal import find_journal
+from benchlib.orchestration.comparing_journal import SIDES, find_journal
 from benchlib.orchestration.comparing_params import allowed, describe
-from benchlib.orchestration.comparing_plan import SIDES
 from benchlib.orchestration.postgres import embedded_postgres, upgrade_results
 from benchlib.report.comparing import (
     ComparisonReport,
@@ -51,7 +48,13 @@ from benchlib.settings import Settings
 from benchlib.store.database import open_repository
 from benchlib.store.experiments import find_experiment, stored_experiment
 from benchlib.store.repository import Repository
-from benchlib.store.sweep_figures import SweepFiguresRead, difference_of, read_sweep
+from benchlib.store.sweep_figures import (
+    SweepFiguresRead,
+    difference_of,
+    read_sweep,
+    set_against,
+    unequal,
+)
 
 COMMAND = "bench compare"
 """Stands where a DAG's id stands for a run of a DAG."""
@@ -285,9 +288,9 @@ def _compare_sweeps(sweeps: list[str], as_json: bool) -> None:
     found = SweepPair(
         first=_title(first),
         second=_title(second),
-        differences=compare_unpaired(first.by_size, second.by_size),
+        differences=set_against(first, second),
         environment=difference_of(engine, first.environment_id, second.environment_id),
-        notes=tuple(_unequal(first, second)),
+        notes=unequal(first, second),
         provenance=_provenance(first, second),
     )
     if as_json:
@@ -298,16 +301,6 @@ def _compare_sweeps(sweeps: list[str], as_json: bool) -> None:
 
 def _title(sweep: SweepFiguresRead) -> str:
     return f"sweep {str(sweep.sweep_id)[:SHORT_ID_CHARS]}, {sweep.title}"
-
-
-def _unequal(first: SweepFiguresRead, second: SweepFiguresRead) -> Iterator[str]:
-    only = sorted(set(first.by_size) ^ set(second.by_size))
-    if only:
-        yield f"Only one of the two has a valid figure of {name_sizes(only)}."
-    if first.scenario != second.scenario:
-        yield f"The scenarios differ ({first.scenario}, {second.scenario}): the figures are not comparable."
-    if first.hardware != second.hardware:
-        yield "Only one of the two ran on an accelerator: the figures are not comparable."
 
 
 def _provenance(first: SweepFiguresRead, second: SweepFiguresRead) -> str:

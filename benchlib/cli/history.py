@@ -100,12 +100,13 @@ def history(
 
 def _choose(repository: Repository, wanted: SeriesWanted) -> Series:
     """The only series that fits; where no batch size is named, the peak of the latest sweep."""
+    if wanted.batch_size is None and wanted.series is None:
+        peak = latest_peak(repository.engine, wanted)
+        if peak is not None:
+            wanted = SeriesWanted(series=str(peak))
     found = find_histories(repository.engine, wanted)
     if not found:
         raise BenchError("no series fits: leave an option out, or see what there is with `bench percentiles`")
-    if len(found) > 1 and wanted.batch_size is None and wanted.series is None:
-        peak = latest_peak(repository.engine, wanted)
-        found = tuple(each for each in found if each.series_id == peak) or found
     if len(found) > 1:
         named = ", ".join(_name(each) for each in found[:NAMED_AT_MOST])
         more = "" if len(found) <= NAMED_AT_MOST else f" and {len(found) - NAMED_AT_MOST} more"

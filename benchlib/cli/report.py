@@ -9,7 +9,6 @@ from typing import Annotated, cast
 
 import typer
 
-from benchlib.cli.outputs import check_writable
 from benchlib.cli.written import ReportFiles, chosen_format
 from benchlib.errors import BenchError
 from benchlib.report.files import publish
@@ -54,10 +53,8 @@ def report(
     changed in it, and the compile times. Charts of a CPU or a stand-in say so inside the plot.
     """
     asked = cast("Format | None", chosen_format(fmt, {"md": markdown, "csv": table, "json": document}))
-    files = ReportFiles(html, png, dark)
+    files = ReportFiles(html, png, dark, output)
     files.check()
-    if output is not None:
-        check_writable("--output", output)
     repository = open_to_read(Settings.from_environment())
     sweep_id = _sweep_id(repository, sweep)
     if files.wanted:

@@ -20,6 +20,8 @@ class ReportFiles:
     html: Path | None
     png: Path | None
     dark: bool
+    output: Path | None = None
+    """Where the command writes its table itself."""
 
     @property
     def wanted(self) -> bool:
@@ -30,13 +32,16 @@ class ReportFiles:
         """Refuse what cannot be written, before any work is done for it.
 
         Raises:
-            BadInput: a file lies in no directory, or both are the same.
+            BadInput: a file lies in no directory, or two are the same.
         """
-        for option, file in (("--html", self.html), ("--png", self.png)):
-            if file is not None:
-                check_writable(option, file)
-        if self.wanted and self.html == self.png:
-            raise BadInput("--png", str(self.png), "another file than that of --html")
+        taken: dict[Path, str] = {}
+        for option, file in (("--html", self.html), ("--png", self.png), ("--output", self.output)):
+            if file is None:
+                continue
+            check_writable(option, file)
+            other = taken.setdefault(file.resolve(), option)
+            if other != option:
+                raise BadInput(option, str(file), f"another file than that of {other}")
         if self.dark and self.png is None:
             raise BadInput("--dark", True, "only with --png: a page has the colours of who reads it")
 

@@ -83,9 +83,10 @@ def sentence_on(spec: ComparisonSpec, family: Family, problems: Sequence[Problem
     """The verdict in one sentence."""
     verdict = verdict_on(family, problems)
     parts = [
-        *_problem_clauses(problems),
+        *_problem_clauses(problems, family),
         *(_clause(family, wanted) for wanted in ("worse", "undecided", "better")),
         _no_worse(family),
+        *_blank_clauses(family),
     ]
     told = "; ".join(part for part in parts if part) or "nothing could be judged"
     if not spec.with_itself:
@@ -318,24 +319,36 @@ def _verdict_words(judged: Judgement) -> str:
 def _summary(differences: Sequence[Difference]) -> str:
     if not differences:
         return "The two have no valid batch size in common."
+    if all(each.standing == "not comparable" for each in differences):
+        return "Neither is called slower or faster."
     apart = [each for each in differences if each.standing in ("slower", "faster")]
     return (
         f"{len(apart)} of {len(differences)} figures can be told apart by the noise within the sweeps alone."
     )
 
 
-def _problem_clauses(problems: Sequence[Problem]) -> Iterable[str]:
-    for side, words in (
-        ("new", "the new side cannot do"),
-        ("old", "the old side cannot do"),
-        ("both", "no comparison of"),
+def _problem_clauses(problems: Sequence[Problem], family: Family) -> Iterable[str]:
+    judged = {each.batch_size for each in family.judgements}
+    for side, has_figures, words in (
+        ("new", False, "the new side cannot do"),
+        ("old", False, "the old side cannot do"),
+        ("both", False, "no comparison of"),
+        ("both", True, "broken off at"),
     ):
-        sizes = [each.batch_size for each in problems if each.side == side and each.stage != "harness"]
+        own = [each.batch_size for each in problems if each.side == side and each.stage != "harness"]
+        sizes = [size for size in own if (size in judged) == has_figures]
         if sizes:
             yield f"{words} {name_sizes(sizes)}"
     hidden = [each.batch_size for each in problems if each.stage == "harness"]
     if hidden:
         yield f"the load generator may hide differences at {name_sizes(hidden)}"
+
+
+def _blank_clauses(family: Family) -> Iterable[str]:
+    for metric, words in METRIC_WORDS.items():
+        sizes = [blank.batch_size for blank in family.blanks if blank.metric == metric]
+        if sizes:
+            yield f"{words} is not judged at {name_sizes(sizes)}"
 
 
 def _clause(family: Family, verdict: Verdict) -> str:

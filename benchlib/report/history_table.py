@@ -21,8 +21,10 @@ from benchlib.report.history_words import (
     Stretch,
     change_words,
     differences,
+    missing_state,
     percent,
     series_warning,
+    standing_of,
     stretches,
     unit_of,
 )
@@ -37,7 +39,13 @@ HEADERS = ("Night", "", "vs median", "± 95 %", "Rounds", "SDK", "Remarks")
 BARS = "▁▂▃▄▅▆▇█"
 NO_BAR = "·"
 
-_TONES: dict[str, Tone] = {"not valid": "doubtful", "no sweep": "doubtful", "no figure": "bad"}
+_TONES: dict[str, Tone] = {
+    "not valid": "doubtful",
+    "measured again": "doubtful",
+    "no sweep": "doubtful",
+    "no figure yet": "doubtful",
+    "no figure": "bad",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def median_of(history: History, metric: Metric) -> float | None:
 
 def summary_of(history: History, metric: Metric) -> str:
     """How many nights there are and of what kind, the level, and what was found."""
-    kinds = Counter(_standing(reading) for reading in history.nights)
+    kinds = Counter(standing_of(reading) for reading in history.nights)
     counts = [f"{count} {kind}" for kind, count in kinds.items()]
     if history.missing:
         counts.append(f"{len(history.missing)} without a figure")
@@ -88,7 +96,7 @@ def sparkline(history: History, metric: Metric, width: int) -> str:
 
     Every night from the first to the last has one character, as many as fit.
     """
-    by_night = {each.night: each.value(metric) for each in history.nights if _standing(each) == "valid"}
+    by_night = {each.night: each.value(metric) for each in history.nights if standing_of(each) == "valid"}
     known = [value for value in by_night.values() if value is not None]
     if not known:
         return ""
@@ -105,11 +113,8 @@ def render_history_csv(history: History, metric: Metric) -> str:
     rows = [(each.night, _csv_of_night(history, metric, each)) for each in history.nights]
     blank = _csv_of_night(history, metric, None)
     for missing in history.missing:
-        state = "no figure" if missing.state == "failed" else "no sweep"
-        reason = harmless(missing.reason)
-        rows.append(
-            (missing.night, {**blank, "Night": str(missing.night), "Status": state, "Reason": reason})
-        )
+        own = {"Status": missing_state(missing), "Reason": harmless(missing.reason)}
+        rows.append((missing.night, {**blank, "Night": str(missing.night), **own}))
     writer.writerows(row for _, row in sorted(rows, key=lambda pair: pair[0]))
     return target.getvalue()
 
@@ -124,8 +129,10 @@ def render_history_json(history: History, metric: Metric) -> str:
     since, until     first and last night, both included
     nights           one per measurement: value, its 95 % interval (low, high), the lowest and highest
                      round, all percentiles, status (ok or invalid) with reason, sdk, environment
-                     changes since the measurement before it
-    missing          nights without a figure: state none (no sweep) or failed, reason
+                     changes since the measurement before it; confirms_sweep_id where it only measured
+                     again what that sweep found in the same night
+    missing          nights without a figure: state none (no sweep, or none with this series) or failed,
+                     reason
     changes          shifts of this metric
     sdk_changes      nights from which on another SDK was in use
     note             the sentence that sums it up, with whose figures these are
@@ -146,14 +153,8 @@ def render_history_json(history: History, metric: Metric) -> str:
     return json.dumps(to_jsonable_python(document), indent=2, allow_nan=False) + "\n"
 
 
-def _standing(reading: NightReading) -> str:
-    if reading.status == "invalid":
-        return "not valid"
-    return "imported" if reading.origin == "import" else "valid"
-
-
 def _values(history: History, metric: Metric) -> list[float]:
-    valid = (each.value(metric) for each in history.nights if _standing(each) == "valid")
+    valid = (each.value(metric) for each in history.nights if standing_of(each) == "valid")
     return [value for value in valid if value is not None]
 
 
@@ -168,7 +169,7 @@ def _night_line(
     reading: NightReading, metric: Metric, middle: float | None, changes: dict[Any, list[str]]
 ) -> _Line:
     value, rounds = reading.value(metric), reading.spreads.get(metric)
-    standing = _standing(reading)
+    standing = standing_of(reading)
     remarks = [
         *changes.get(reading.sweep_id, ()),
         differences(reading.environment_changes),
@@ -243,7 +244,7 @@ def _figures_of_night(reading: NightReading, metric: Metric) -> dict[str, Any]:
     low, high = reading.intervals.get(metric) or (None, None)
     lowest, highest = reading.spreads.get(metric) or (None, None)
     values: Sequence[Any] = (
-        reading.night, reading.created_at.isoformat(), _standing(reading), harmless(reading.reason),
+        reading.night, reading.created_at.isoformat(), standing_of(reading), harmless(reading.reason),
         reading.value(metric), low, high, lowest, highest, harmless(reading.sdk),
         harmless(differences(reading.environment_changes)), harmless(reading.label or ""), reading.origin,
         reading.sweep_id,

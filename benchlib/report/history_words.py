@@ -9,7 +9,7 @@ from typing import Literal
 
 from benchlib.report.table import NOTE_CHARS, SHORT_ID_CHARS, one_line, shorten
 from benchlib.store.environments import EnvironmentDifference
-from benchlib.store.history import History, Metric, MissingNight, Series
+from benchlib.store.history import History, Metric, MissingNight, NightReading, Series
 from benchlib.store.judgement_lists import ChangeLine
 
 METRIC_NAMES: Mapping[Metric, str] = {
@@ -20,6 +20,26 @@ METRIC_NAMES: Mapping[Metric, str] = {
     "p99_ms": "P99",
     "p99_9_ms": "P99.9",
 }
+
+
+NightStanding = Literal["valid", "imported", "not valid", "measured again"]
+MissingState = Literal["no sweep", "no figure yet", "no figure"]
+
+
+def standing_of(reading: NightReading) -> NightStanding:
+    """What a figure is worth; only a valid one is part of the line and of the level."""
+    if reading.status == "invalid":
+        return "not valid"
+    if reading.confirms_sweep_id is not None:
+        return "measured again"
+    return "imported" if reading.origin == "import" else "valid"
+
+
+def missing_state(missing: MissingNight) -> MissingState:
+    """Why a night has no figure, in two words."""
+    if missing.state == "failed":
+        return "no figure"
+    return "no sweep" if missing.sweep_id is None else "no figure yet"
 
 
 def unit_of(metric: Metric) -> str:
@@ -71,7 +91,7 @@ class Stretch:
 
     first: date
     last: date
-    state: Literal["no sweep", "no figure"]
+    state: MissingState
     reason: str
 
 
@@ -79,8 +99,7 @@ def stretches(missing: Iterable[MissingNight]) -> list[Stretch]:
     """The nights without a figure, put together where they follow each other."""
     found: list[Stretch] = []
     for each in missing:
-        state: Literal["no sweep", "no figure"] = "no figure" if each.state == "failed" else "no sweep"
-        alone = Stretch(each.night, each.night, state, shorten(each.reason, NOTE_CHARS))
+        alone = Stretch(each.night, each.night, missing_state(each), shorten(each.reason, NOTE_CHARS))
         if found and _continues(found[-1], alone):
             found[-1] = replace(found[-1], last=each.night)
         else:

@@ -5,7 +5,7 @@ Data in, text out: the same for the terminal, a page and a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -69,8 +69,10 @@ class Explanation:
     """What the detector went by, one line per shift."""
 
 
-def explain(line: IncidentLine, changes: Sequence[IncidentChange], program: Program) -> Explanation:
-    """An incident in words."""
+def explain(
+    line: IncidentLine, changes: Sequence[IncidentChange], program: Program, judged: Collection[str] = ()
+) -> Explanation:
+    """An incident in words; ``judged`` are the metrics of which a change could have been told that night."""
     own = [each for each in changes if each.direction == line.direction]
     said = (
         "" if line.hardware else STAND_IN,
@@ -83,7 +85,7 @@ def explain(line: IncidentLine, changes: Sequence[IncidentChange], program: Prog
     )
     return Explanation(
         headline=headline(line),
-        scope=scope(line, changes),
+        scope=scope(line, changes, judged),
         sentences=tuple(each for each in said if each),
         evidence=tuple(_evidence(each) for each in sorted(changes, key=_place)),
     )
@@ -107,8 +109,8 @@ def subject(line: IncidentLine) -> str:
     return f"{line.model}{variant} on {line.instance_type or line.backend}{stand_in}{kind}"
 
 
-def scope(line: IncidentLine, changes: Sequence[IncidentChange]) -> str:
-    """Which batch sizes and metrics: "all 10 batch sizes: throughput -2.1% and P50 +2.0%; P99 unchanged"."""
+def scope(line: IncidentLine, changes: Sequence[IncidentChange], judged: Collection[str] = ()) -> str:
+    """Which batch sizes and metrics: "all 10 batch sizes: throughput -2.1%; no change told of P50"."""
     own = [each for each in changes if each.direction == line.direction]
     groups: dict[str, list[str]] = {}
     for metric in _in_order(each.metric for each in own):
@@ -116,9 +118,9 @@ def scope(line: IncidentLine, changes: Sequence[IncidentChange]) -> str:
         groups.setdefault(_sizes(several, line.batch_sizes_known), []).append(_shift(metric, several))
     parts = [f"{sizes}: {_joined(shifts)}" for sizes, shifts in groups.items()]
     moved = {each.metric for each in changes}
-    still = [NAMES[each] for each in MEASURED if each not in moved]
+    still = [NAMES[each] for each in MEASURED if each not in moved and each in judged]
     if still and moved & set(MEASURED):
-        parts.append(f"{_joined(still)} unchanged")
+        parts.append(f"no change told of {_joined(still)}")
     return "; ".join(parts)
 
 
@@ -139,7 +141,7 @@ def _sizes(changes: Sequence[IncidentChange], known: int) -> str:
     if not sizes:
         return "the mean over the batch sizes"
     alone = name_sizes(sizes)
-    return f"{alone} and the mean over all" if len(sizes) < len(changes) else alone
+    return f"{alone} and the mean over all" if any(each.batch_size is None for each in changes) else alone
 
 
 def _shift(metric: str, changes: Sequence[IncidentChange]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any, Literal, get_args
@@ -40,7 +40,8 @@ _LIMITS = ", ".join(f"measured.{name}" for pair in LIMITS.values() for name in p
 _MEASURED = text(f"""
     SELECT
         measured.measurement_id, measured.night, measured.sweep_created_at AS created_at, measured.sweep_id,
-        measured.origin, sweep.label, environment.sdk, environment.device, measured.status,
+        measured.origin, sweep.label, sweep.confirms_sweep_id, environment.sdk, environment.device,
+        measured.status,
         CASE measured.status WHEN 'invalid' THEN measured.checks END AS checks,
         measured.throughput_inf_per_s, measured.p50_ms, measured.p90_ms, measured.p95_ms, measured.p99_ms,
         measured.p99_9_ms, measured.samples, measured.environment_id, {_LIMITS}
@@ -48,7 +49,9 @@ _MEASURED = text(f"""
     INNER JOIN sweep ON sweep.sweep_id = measured.sweep_id
     INNER JOIN environment ON environment.environment_id = measured.environment_id
     WHERE measured.series_id = :series_id AND measured.night BETWEEN :since AND :until
-    ORDER BY measured.sweep_created_at, measured.sweep_id, measured.status = 'ok' DESC, measured.attempt DESC
+    ORDER BY
+        measured.sweep_created_at, sweep.confirms_sweep_id IS NOT NULL, measured.sweep_id,
+        measured.status = 'ok' DESC, measured.attempt DESC
 """)  # noqa: S608 - our own column names
 
 _EXTREMES = ", ".join(
@@ -77,15 +80,16 @@ _PEAK = text("""
     SELECT peak.series_id
     FROM (
         SELECT sweep_id FROM sweep
-        WHERE CAST(:model AS text) IS NULL OR model = :model
-        ORDER BY created_at DESC
+        WHERE confirms_sweep_id IS NULL AND (CAST(:model AS text) IS NULL OR model = :model)
+        ORDER BY created_at DESC, sweep_id
         LIMIT :sweeps
     ) AS latest
     INNER JOIN peak ON peak.sweep_id = latest.sweep_id
     WHERE (CAST(:instance_type AS text) IS NULL OR peak.instance_type = :instance_type)
         AND (CAST(:batch_size AS integer) IS NULL OR peak.batch_size = :batch_size)
+        AND (CAST(:hardware AS boolean) IS NULL OR peak.hardware = :hardware)
         AND (CAST(:series AS text) IS NULL OR starts_with(peak.series_id::text, :series))
-    ORDER BY peak.created_at DESC
+    ORDER BY peak.created_at DESC, peak.sweep_id
     LIMIT 1
 """)
 
@@ -96,6 +100,8 @@ _GAPS = text("""
         AND state IN ('none', 'failed')
         AND night BETWEEN :since AND :until
         AND night <= last_night + :given_up_after_days
+        -- Tonight's sweep may still come.
+        AND (sweep_id IS NOT NULL OR night < CAST(now() AT TIME ZONE 'UTC' AS date))
     ORDER BY night
 """)
 
@@ -138,6 +144,8 @@ class SeriesWanted:
     model: str | None = None
     batch_size: int | None = None
     instance_type: str | None = None
+    hardware: bool | None = None
+    """True: of accelerators; False: of CPUs and stand-ins."""
     limit: int = 50
     """At most so many."""
 
@@ -152,6 +160,8 @@ class NightReading:
     sweep_id: uuid.UUID
     origin: Literal["dag", "import"]
     label: str | None
+    confirms_sweep_id: uuid.UUID | None
+    """The sweep of the same night that it measured again; such a figure is never the value of the night."""
     sdk: str
     status: Literal["ok", "invalid"]
     reason: str
@@ -184,8 +194,9 @@ class MissingNight:
 
     night: date
     state: Literal["none", "failed"]
-    """``none``: no sweep; ``failed``: one that brought no figure."""
+    """``none``: no sweep, or one that has no figure yet; ``failed``: one that brought no figure."""
     sweep_id: uuid.UUID | None
+    """``None``: there was no sweep."""
     reason: str
 
 
@@ -225,7 +236,12 @@ def find_histories(engine: Engine, wanted: SeriesWanted) -> tuple[Series, ...]:
     Raises:
         DatabaseUnreachable: the database does not answer.
     """
-    equal = {"model": wanted.model, "batch_size": wanted.batch_size, "instance_type": wanted.instance_type}
+    equal = {
+        "model": wanted.model,
+        "batch_size": wanted.batch_size,
+        "instance_type": wanted.instance_type,
+        "hardware": wanted.hardware,
+    }
     asked = [_LISTED.c[name] == value for name, value in equal.items() if value is not None]
     if wanted.series is not None:
         series_id = cast(_LISTED.c.series_id, Text)
@@ -239,8 +255,7 @@ def latest_peak(engine: Engine, wanted: SeriesWanted) -> uuid.UUID | None:
     Raises:
         DatabaseUnreachable: the database does not answer.
     """
-    equal = {"model": wanted.model, "instance_type": wanted.instance_type, "batch_size": wanted.batch_size}
-    values = {**equal, "series": wanted.series, "sweeps": LATEST_SWEEPS}
+    values = {**asdict(wanted), "sweeps": LATEST_SWEEPS}
     with explained(engine), engine.connect() as connection:
         found: uuid.UUID | None = connection.execute(_PEAK, values).scalar()
     return found
@@ -259,7 +274,7 @@ def read_history(
     until = until or max(series.last_night, datetime.now(UTC).date())
     since = since or min(series.first_night, until)
     if since > until:
-        raise BadInput("from", str(since), f"a night not after the last one, {until}")
+        raise BadInput("since", str(since), f"a night not after the last one, {until}")
     asked = _Range(series_id, since, until)
     with explained(engine), engine.connect() as connection:
         before = connection.execute(_BEFORE, asked.values).all()
@@ -329,6 +344,7 @@ def _night(
         sweep_id=row.sweep_id,
         origin=row.origin,
         label=row.label,
+        confirms_sweep_id=row.confirms_sweep_id,
         sdk=row.sdk,
         status=row.status,
         reason=" ".join(check["advice"] for check in row.checks or () if not check["passed"]),

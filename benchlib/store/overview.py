@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from scipy import stats
@@ -32,7 +33,7 @@ FEWEST_NIGHTS = 3
 MOST_INCIDENTS = 500
 
 Standing = Literal[
-    "failed", "worse", "lower", "incomplete", "missing", "unfinished", "acknowledged", "better", "fine"
+    "failed", "worse", "lower", "incomplete", "missing", "due", "unfinished", "acknowledged", "better", "fine"
 ]
 """From the worst to the best:
 
@@ -41,12 +42,16 @@ failed        no batch size of the last sweep has a valid figure
 worse         an incident for the worse waits for somebody
 lower         the peak lies below its reference by more than `LEVEL_FRACTION`, interval and all
 incomplete    a batch size of the last sweep failed or is not valid
-missing       the last sweep is older than the last night
+missing       the night on which a sweep was due is over, and there is none
+due           a sweep is due tonight, others ran, this one did not yet
 unfinished    the last sweep goes on
 acknowledged  somebody looks at an incident for the worse
 better        an incident for the better waits for somebody
 fine          none of these
 ============  ========================================================================================
+
+The next sweep is due after `ConfigurationLine.usual_distance_days`, but never before the last night on which
+any DAG ran: where nothing ran, all are late (`Overview.is_late`).
 """
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
@@ -56,16 +61,21 @@ _SWEEPS = text("""
         sweep.model, sweep.model_revision, sweep.model_variant, sweep.sequence_length, sweep.compiler_args,
         sweep.scenario, sweep.backend, sweep.precision, sweep.replicas, sweep.workers, sweep.worker_mode,
         sweep.latency_limit_ms, sweep.target_batches_per_s,
-        environment.hardware, environment.instance_type, environment.device, environment.sdk
+        ran.hardware, ran.instance_type, ran.device, ran.sdk
     FROM sweep
-    LEFT JOIN LATERAL (
-        SELECT measured.environment_id
+    -- One figure of a stand-in, and the sweep is no accelerator's.
+    CROSS JOIN LATERAL (
+        SELECT
+            bool_and(environment.hardware) AS hardware,
+            string_agg(DISTINCT environment.instance_type, ', ') AS instance_type,
+            string_agg(DISTINCT environment.device, ', ') AS device,
+            string_agg(DISTINCT environment.sdk, ', ') AS sdk
         FROM measurement AS measured
-        WHERE measured.sweep_id = sweep.sweep_id AND measured.environment_id IS NOT NULL
-        LIMIT 1
-    ) AS measured ON true
-    LEFT JOIN environment ON environment.environment_id = measured.environment_id
+        INNER JOIN environment ON environment.environment_id = measured.environment_id
+        WHERE measured.sweep_id = sweep.sweep_id AND measured.scenario = sweep.scenario
+    ) AS ran
     WHERE sweep.origin = 'dag'
+        AND sweep.confirms_sweep_id IS NULL
         AND sweep.night BETWEEN :since AND :until
         AND (CAST(:model AS text) IS NULL OR sweep.model = :model)
     ORDER BY sweep.created_at DESC, sweep.sweep_id
@@ -156,6 +166,8 @@ class ConfigurationLine:
     dag_id: str
     run_id: str
     night: date
+    usual_distance_days: int
+    """From one of its nights to the next: the median of those in reach, 1 where there is only one night."""
     created_at: datetime
     label: str | None
     model: str
@@ -241,7 +253,7 @@ def read_overview(engine: Engine, today: date | None = None, model: str | None =
         if night is None:
             return Overview(today, None, None, (), incidents)
         newest = _newest(connection, night, model)
-        lines = list(_lines(connection, newest, night, incidents))
+        lines = list(_lines(connection, newest, (night, today), incidents))
         covered = _coverage(connection, night, model)
     return Overview(today, night, covered, tuple(sorted(lines, key=_badness)), incidents)
 
@@ -252,6 +264,7 @@ class _Sweep:
 
     asked: Row[Any]
     instance_type: str | None
+    usual_distance_days: int
 
 
 def _newest(connection: Connection, night: date, model: str | None) -> list[_Sweep]:
@@ -262,11 +275,19 @@ def _newest(connection: Connection, night: date, model: str | None) -> list[_Swe
     since = night - timedelta(days=GIVEN_UP_AFTER_DAYS)
     rows = connection.execute(_SWEEPS, {"since": since, "until": night, "model": model}).all()
     machine = {_asked(row): _machine(row) for row in reversed(rows) if row.hardware is not None}
-    found: dict[Any, _Sweep] = {}
+    found: dict[Any, list[Row[Any]]] = defaultdict(list)
     for row in rows:
         ran_on = machine.get(_asked(row), (None, False)) if row.hardware is None else _machine(row)
-        found.setdefault((_asked(row), ran_on), _Sweep(row, ran_on[0]))
-    return list(found.values())
+        found[_asked(row), ran_on].append(row)
+    return [
+        _Sweep(sweeps[0], ran_on[0], _usual_distance_days([sweep.night for sweep in sweeps]))
+        for (_, ran_on), sweeps in found.items()
+    ]
+
+
+def _usual_distance_days(nights: Iterable[date]) -> int:
+    ordered = sorted(set(nights))
+    return statistics.median_high([(later - earlier).days for earlier, later in pairwise(ordered)] or [1])
 
 
 def _asked(row: Row[Any]) -> tuple[Any, ...]:
@@ -282,7 +303,10 @@ def _machine(row: Row[Any]) -> tuple[str | None, bool]:
 
 
 def _lines(
-    connection: Connection, sweeps: Sequence[_Sweep], night: date, incidents: Sequence[IncidentLine]
+    connection: Connection,
+    sweeps: Sequence[_Sweep],
+    now: tuple[date, date],
+    incidents: Sequence[IncidentLine],
 ) -> Iterator[ConfigurationLine]:
     asked = {"sweeps": [sweep.asked.sweep_id for sweep in sweeps]}
     rows: dict[uuid.UUID, list[Row[Any]]] = defaultdict(list)
@@ -294,7 +318,7 @@ def _lines(
     ]
     references = _references(connection, lines)
     for line in lines:
-        yield _judged(line, references.get(line.sweep_id), night)
+        yield _judged(line, references.get(line.sweep_id), *now)
 
 
 @dataclass
@@ -333,6 +357,7 @@ def _line(
         dag_id=sweep.dag_id,
         run_id=sweep.run_id,
         night=sweep.night,
+        usual_distance_days=last.usual_distance_days,
         created_at=sweep.created_at,
         label=sweep.label,
         model=sweep.model,
@@ -454,13 +479,16 @@ def _shift(value: float, level: float, values: Sequence[float]) -> Shift:
     return Shift(relative, relative - half, relative + half)
 
 
-def _judged(line: ConfigurationLine, held: tuple[Reference, Shift] | None, night: date) -> ConfigurationLine:
+def _judged(
+    line: ConfigurationLine, held: tuple[Reference, Shift] | None, night: date, today: date
+) -> ConfigurationLine:
     reference, shift = held or (None, None)
     known = replace(line, reference=reference, shift=shift)
-    return replace(known, standing=_standing(known, night))
+    return replace(known, standing=_standing(known, night, today))
 
 
-def _standing(line: ConfigurationLine, night: date) -> Standing:
+def _standing(line: ConfigurationLine, night: date, today: date) -> Standing:
+    due = line.night + timedelta(days=line.usual_distance_days)
     stand = {(each.direction, "open" if each.status in OPEN else each.status) for each in line.incidents}
     holds: Mapping[Standing, bool] = {
         "failed": not line.valid and not line.pending,
@@ -468,7 +496,8 @@ def _standing(line: ConfigurationLine, night: date) -> Standing:
         # A loss that somebody looks at already is no news.
         "lower": line.shift is not None and line.shift.is_loss and ("worse", "acknowledged") not in stand,
         "incomplete": bool(line.invalid or line.failed),
-        "missing": line.night < night,
+        "missing": due <= night and due < today,
+        "due": due <= night,
         "unfinished": bool(line.pending),
         "acknowledged": ("worse", "acknowledged") in stand,
         "better": ("better", "open") in stand,

@@ -28,6 +28,7 @@ _CHANGES = TypeAdapter(tuple[ChangeLine, ...])
 
 _ASKED = (
     "dag_id", "run_id", "night", "scenario", "model_revision", "model_variant", "compiler_args", "note",
+    "confirms_sweep_id",
 )  # fmt: skip
 
 _MEASURED = (
@@ -162,6 +163,8 @@ class SweepReading:
     compiler_args: tuple[str, ...]
     note: str | None
     """Why the run was started."""
+    confirms_sweep_id: uuid.UUID | None
+    """The sweep of the same night that this one only measured again; ``None``: it stands by itself."""
     sizes: tuple[SizeReading, ...]
     """Ascending; a size that left no trace of a measurement is not there."""
     compilations: tuple[CompilationReading, ...]
@@ -208,6 +211,7 @@ def read_sweep(engine: Engine, sweep_id: uuid.UUID) -> SweepReading:
         model_variant=sweep.model_variant,
         compiler_args=tuple(sweep.compiler_args),
         note=sweep.note,
+        confirms_sweep_id=sweep.confirms_sweep_id,
         sizes=sizes,
         compilations=compilations,
         environments=environments,

@@ -175,13 +175,11 @@ def compare_sweeps(engine: Database, asked: Annotated[CompareTwo, Query()]) -> R
     return document(readers.Held, readers.compare_sweeps(engine, first, second))
 
 
-@router.get("/compare/sdks", responses=_problems(422), response_model=readers.Held)
+@router.get("/compare/sdks", responses=_problems(404, 422), response_model=readers.Held)
 def compare_sdks(engine: Database, asked: Annotated[CompareSdks, Query()]) -> Response:
     """Two SDKs: the nights with the second over those with the first, at all batch sizes."""
-    found = find_histories(engine, SeriesWanted(series=asked.series, limit=1))
-    if not found:
-        raise BadInput("series", asked.series, "the first characters of a series' id")
-    return document(readers.Held, readers.compare_sdks(engine, found[0], asked.sdk_a, asked.sdk_b))
+    found = the_series(engine, asked.series)
+    return document(readers.Held, readers.compare_sdks(engine, found, asked.sdk_a, asked.sdk_b))
 
 
 @router.get("/incidents", responses=_problems(422), response_model=tuple[IncidentLine, ...])
@@ -281,6 +279,21 @@ def incident_document(engine: Engine, line: IncidentLine) -> IncidentDocument:
         list_incident_changes(engine, line.incident_id),
         list_annotations(engine, Subject(incident_id=line.incident_id)),
     )
+
+
+def the_series(engine: Engine, beginning: str) -> Series:
+    """The only series whose id begins like this.
+
+    Raises:
+        HTTPException: 404, there is none.
+        BadInput: there are several.
+    """
+    found = find_histories(engine, SeriesWanted(series=beginning, limit=2))
+    if not found:
+        raise HTTPException(404, f"No series has an id that begins with {beginning}.")
+    if len(found) > 1:
+        raise BadInput("series", beginning, "more of the id: several begin like this")
+    return found[0]
 
 
 @contextmanager

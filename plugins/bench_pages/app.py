@@ -9,6 +9,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from sqlalchemy import Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from bench_pages import api, assets, pages
@@ -88,6 +89,10 @@ def _unreachable(request: Request, error: Exception) -> Response:
     return _answer(request, 503, str(error))
 
 
+def _busy(request: Request, _error: Exception) -> Response:
+    return _answer(request, 503, "The database is busy: try again.")
+
+
 def _failed(request: Request, error: Exception) -> Response:
     return _answer(request, 409, str(error))
 
@@ -110,6 +115,7 @@ _HANDLERS: dict[Any, Any] = {
     RequestValidationError: _not_allowed,
     BadInput: _bad_input,
     DatabaseUnreachable: _unreachable,
+    PoolTimeout: _busy,
     BenchError: _failed,
     Refused: _refused,
     StarletteHTTPException: _http,

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -80,10 +81,14 @@ def vega_bundle(folder: Path) -> str:
 
 def _keep(path: Path, text: str) -> None:
     """Never half written; a folder that cannot be written costs time, not the page."""
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as unfinished:
-            unfinished.write(text)
-        Path(unfinished.name).replace(path)
-    except OSError:
-        return
+            made = Path(unfinished.name)
+            try:
+                unfinished.write(text)
+                unfinished.flush()
+                made.replace(path)
+            except OSError:
+                made.unlink(missing_ok=True)
+                raise

@@ -87,8 +87,9 @@ def of_history(history: History, asked: HistoryChartAsked) -> Response:
 def of_compare(held: Held, metric: str, asked: LookAsked) -> Response:
     """The chart of two that are held against each other."""
     labels = [each.provenance for each in (held.first, held.second) if not each.is_ours_on_hardware]
+    models = " / ".join(dict.fromkeys((held.second.model, held.first.model)))
     heading = charts.Heading(
-        f"{NAMES[metric]}: second over first", held.second.model, (), " ".join(dict.fromkeys(labels))
+        f"{NAMES[metric]}: second over first", models, (), " ".join(dict.fromkeys(labels))
     )
     names = (held.first.short, held.second.short)
     if names[0] == names[1]:
@@ -117,6 +118,7 @@ def standing_of(difference: Difference) -> Literal["better", "worse", "same", "n
         "slower": "worse",
         "cannot be told apart": "same",
         "not known": "not known",
+        "not comparable": "not known",
     }
     return words[difference.standing]
 

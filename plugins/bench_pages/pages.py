@@ -17,7 +17,14 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Engine
 
 from bench_pages import assets, charts, fmt, readers, sheet_views
-from bench_pages.api import Database, chosen, incident_document, missing_is_404, sweep_document
+from bench_pages.api import (
+    Database,
+    chosen,
+    incident_document,
+    missing_is_404,
+    sweep_document,
+    the_series,
+)
 from bench_pages.asked import (
     ChangesAsked,
     CompareAsked,
@@ -38,11 +45,20 @@ from benchlib.report import history_words
 from benchlib.report.render import render
 from benchlib.report.table import marks
 from benchlib.settings import Settings
-from benchlib.store.history import METRICS, History, Series, SeriesWanted, find_histories, read_history
+from benchlib.store.history import (
+    GIVEN_UP_AFTER_DAYS,
+    METRICS,
+    History,
+    Series,
+    SeriesWanted,
+    find_histories,
+    latest_peak,
+    read_history,
+)
 from benchlib.store.incidents import IncidentLine, count_muted, find_incident, list_incidents
 from benchlib.store.judgement_lists import Wanted, list_baselines
-from benchlib.store.judgements import MAY_FOLLOW
-from benchlib.store.overview import STANDINGS, Overview, read_overview
+from benchlib.store.judgements import MAY_FOLLOW, OPEN
+from benchlib.store.overview import STANDINGS, ConfigurationLine, Overview, Standing, read_overview
 from benchlib.store.repository import Repository
 from benchlib.store.sweep_reading import SweepReading, read_sweep
 
@@ -58,7 +74,8 @@ STANDING_WORDS: Mapping[str, str] = {
     "worse": "Change for the worse",
     "lower": "Lower than before",
     "incomplete": "Incomplete",
-    "missing": "Not run last night",
+    "missing": "Overdue",
+    "due": "Not run yet",
     "unfinished": "Running",
     "acknowledged": "Acknowledged",
     "better": "Change for the better",
@@ -69,14 +86,21 @@ LOOK_WORDS: Mapping[str, str] = {
     "worse": "with a change for the worse",
     "lower": "lower than before",
     "incomplete": "incomplete",
-    "missing": "not run last night",
+    "missing": "overdue",
 }
-LEVELS: Mapping[str, str] = {
+QUIET_WORDS: Mapping[Standing, str] = {
+    "due": "not run yet",
+    "unfinished": "still running",
+    "acknowledged": "with an acknowledged change for the worse",
+}
+Level = Literal["bad", "warn", "info", "good"]
+LEVELS: Mapping[str, Level] = {
     "failed": "bad",
     "worse": "bad",
     "lower": "bad",
     "incomplete": "warn",
     "missing": "warn",
+    "due": "info",
     "unfinished": "info",
     "acknowledged": "info",
     "better": "good",
@@ -118,7 +142,7 @@ def own_engine() -> Engine:
 class Headline:
     """The answer to: was last night fine?"""
 
-    level: Literal["bad", "warn", "info", "good"]
+    level: Level
     text: str
 
 
@@ -194,6 +218,8 @@ def sweep_file(fmt_: Format, engine: Database, asked: Annotated[SweepAsked, Quer
 
 
 def _the_sweep(engine: Engine, asked: SweepAsked) -> SweepReading:
+    if bool(asked.dag) != bool(asked.run):
+        raise BadInput("dag and run", asked.dag or asked.run, "both, or neither")
     if asked.dag and asked.run:
         with missing_is_404():
             try:
@@ -210,7 +236,8 @@ def _the_sweep(engine: Engine, asked: SweepAsked) -> SweepReading:
 
 def logs_of(reading: SweepReading) -> Mapping[int, Mapping[str, str]]:
     """Where Airflow keeps the log of each step, by batch size, relative to the pages."""
-    if reading.comparison.origin != "dag":
+    # What only confirms was measured by a task of the run that it confirms.
+    if reading.comparison.origin != "dag" or reading.confirms_sweep_id is not None:
         return {}
     run = run_address(reading.dag_id, reading.run_id)
     # The DAG maps its tasks over the batch sizes in ascending order.
@@ -242,7 +269,7 @@ def history_page(request: Request, engine: Database, asked: Annotated[HistoryAsk
         ranges=_ranges(history) if history else (),
         shown=NIGHTS_SHOWN,
         series=chosen,
-        groups=_groups(find_histories(engine, SeriesWanted(model=model, limit=SERIES_TO_PICK))),
+        groups=_groups(_to_pick(engine, model, chosen)),
         model=model,
         models=models,
         metrics=METRICS,
@@ -265,12 +292,13 @@ def history_file(fmt_: Format, engine: Database, asked: Annotated[HistoryAsked, 
 
 
 def _the_series(engine: Engine, asked: HistoryAsked) -> Series | None:
-    """The one asked for, or the one that was measured last, of an accelerator if there is any."""
+    """The one asked for, or the latest peak, of an accelerator if there is any."""
     if asked.series:
-        found = find_histories(engine, SeriesWanted(series=asked.series, limit=2))
-        if not found:
-            raise BadInput("series", asked.series, "the first characters of a series' id")
-        return found[0]
+        return the_series(engine, asked.series)
+    for hardware in (True, None):
+        peak = latest_peak(engine, SeriesWanted(model=asked.model, hardware=hardware))
+        if peak is not None:
+            return the_series(engine, str(peak))
     of_model = find_histories(engine, SeriesWanted(model=asked.model, limit=SERIES_TO_PICK))
     return max(of_model, key=lambda each: (each.hardware, each.last_night, -each.batch_size), default=None)
 
@@ -281,9 +309,9 @@ def _read(engine: Engine, series: Series, asked: HistoryAsked) -> History:
 
 
 def default_since(series: Series, until: date | None) -> date:
-    """Half a year before the end of the history."""
+    """Half a year before the end of the history, never after it."""
     end = min(until or series.last_night, series.last_night)
-    return max(series.first_night, end - timedelta(days=HISTORY_DAYS))
+    return min(max(series.first_night, end - timedelta(days=HISTORY_DAYS)), end)
 
 
 def _ranges(history: History) -> list[tuple[str, date]]:
@@ -292,6 +320,11 @@ def _ranges(history: History) -> list[tuple[str, date]]:
     days = {"30 nights": 30, "90 nights": 90, "half a year": HISTORY_DAYS, "a year": 365}
     shorter = [(text, history.until - timedelta(days=number)) for text, number in days.items()]
     return [*((text, since) for text, since in shorter if since > first), ("all", first)]
+
+
+def _to_pick(engine: Engine, model: str | None, picked: Series | None) -> Sequence[Series]:
+    found = find_histories(engine, SeriesWanted(model=model, limit=SERIES_TO_PICK))
+    return found if picked is None or picked in found else (picked, *found)
 
 
 def _groups(found: Sequence[Series]) -> Mapping[str, list[Series]]:
@@ -307,12 +340,14 @@ def _groups(found: Sequence[Series]) -> Mapping[str, list[Series]]:
 def compare_page(request: Request, engine: Database, asked: Annotated[CompareAsked, Query()]) -> Response:
     """Any two sweeps, or any two SDKs of a configuration."""
     series = _picked(engine, asked)
+    sdks = readers.list_sdks(engine, series.series_id) if series else ()
     return show(
         request,
         "compare.html",
         held=_held(engine, asked, series),
         series=series,
-        sdks=readers.list_sdks(engine, series.series_id) if series else (),
+        sdks=sdks,
+        two=_two_sdks(sdks, asked),
         sweeps=readers.list_sweeps(engine, SweepsAsked(limit=SWEEPS_TO_PICK)),
         asked=asked,
         view="compare",
@@ -328,13 +363,16 @@ def compare_file(fmt_: Format, engine: Database, asked: Annotated[CompareAsked, 
     return taken(sheet_views.of_compare(held), "compare", fmt_)
 
 
+def _two_sdks(sdks: Sequence[readers.SdkPeriod], asked: CompareAsked) -> tuple[str | None, str | None]:
+    """What the form offers: what was asked, else the newest that differ."""
+    names = [each.sdk for each in sdks]
+    second = asked.sdk_b or next((name for name in reversed(names) if name != asked.sdk_a), None)
+    first = asked.sdk_a or next((name for name in reversed(names) if name != second), None)
+    return first, second
+
+
 def _picked(engine: Engine, asked: CompareAsked) -> Series | None:
-    if not asked.series:
-        return None
-    found = find_histories(engine, SeriesWanted(series=asked.series, limit=1))
-    if not found:
-        raise BadInput("series", asked.series, "the first characters of a series' id")
-    return found[0]
+    return the_series(engine, asked.series) if asked.series else None
 
 
 def _held(engine: Engine, asked: CompareAsked, series: Series | None) -> readers.Held | None:
@@ -392,7 +430,8 @@ def sweep_chart(
 @router.get("/chart/history")
 def history_chart(engine: Database, asked: Annotated[charts.HistoryChartAsked, Query()]) -> Response:
     """The chart of one series."""
-    return charts.of_history(read_history(engine, asked.series, asked.since, asked.until), asked)
+    with missing_is_404("series"):
+        return charts.of_history(read_history(engine, asked.series, asked.since, asked.until), asked)
 
 
 @router.get("/chart/compare/sweeps")
@@ -404,10 +443,7 @@ def sweeps_chart(engine: Database, asked: Annotated[charts.CompareChartAsked, Qu
 @router.get("/chart/compare/sdks")
 def sdks_chart(engine: Database, asked: Annotated[charts.SdkChartAsked, Query()]) -> Response:
     """The chart of two SDKs."""
-    series = find_histories(engine, SeriesWanted(series=asked.series, limit=1))
-    if not series:
-        raise BadInput("series", asked.series, "the first characters of a series' id")
-    held = readers.compare_sdks(engine, series[0], asked.sdk_a, asked.sdk_b)
+    held = readers.compare_sdks(engine, the_series(engine, asked.series), asked.sdk_a, asked.sdk_b)
     return charts.of_compare(held, asked.metric, asked)
 
 
@@ -418,23 +454,39 @@ def headline(found: Overview) -> Headline:
     if found.is_late:
         nights = (found.today - found.night).days
         return Headline("bad", f"Nothing ran since {found.night}, {nights} nights ago.")
-    counts = Counter(line.standing for line in found.lines)
-    looked = [name for name in counts if LEVELS[name] in ("bad", "warn")]
-    total = len(found.lines)
+    shown = {each.incident_id for line in found.lines for each in line.incidents}
+    apart = [each for each in found.incidents if each.direction == "worse" and each.incident_id not in shown]
+    waiting = sum(each.status in OPEN for each in apart)
+    of_lines = _of_lines(found.lines)
+    if waiting:
+        elsewhere = f"{_count(waiting, 'open change')} for the worse of what is not shown here."
+        text = elsewhere if of_lines.level == "good" else f"{of_lines.text} {elsewhere}"
+        return Headline("bad", text)
+    if apart and of_lines.level == "good":
+        seen = f"{_count(len(apart), 'acknowledged change')} for the worse of what is not shown here"
+        return Headline("info", f"{of_lines.text.removesuffix('.')}; {seen}.")
+    return of_lines
+
+
+def _of_lines(lines: Sequence[ConfigurationLine]) -> Headline:
+    if not lines:
+        nights = f"the last {GIVEN_UP_AFTER_DAYS} nights"
+        return Headline("info", f"No configuration fits that ran within {nights}.")
+    counts = Counter(line.standing for line in lines)
+    of_all = f"of {_count(len(lines), 'configuration')}"
+    looked = [name for name in STANDINGS if counts[name] and LEVELS[name] in ("bad", "warn")]
     if looked:
-        level: Literal["bad", "warn"] = "bad" if any(LEVELS[name] == "bad" for name in looked) else "warn"
         number = sum(counts[name] for name in looked)
-        kinds = ", ".join(f"{counts[name]} {LOOK_WORDS[name]}" for name in STANDINGS if name in looked)
+        kinds = ", ".join(f"{counts[name]} {LOOK_WORDS[name]}" for name in looked)
         needs = "needs" if number == 1 else "need"
-        return Headline(level, f"{number} of {_count(total, 'configuration')} {needs} a look: {kinds}.")
-    if counts["unfinished"]:
-        return Headline(
-            "info",
-            f"{counts['unfinished']} of {_count(total, 'configuration')} still running; the rest is fine.",
-        )
-    if total == 1:
+        # The worst comes first.
+        return Headline(LEVELS[looked[0]], f"{number} {of_all} {needs} a look: {kinds}.")
+    quiet = [f"{counts[name]} {words}" for name, words in QUIET_WORDS.items() if counts[name]]
+    if quiet:
+        return Headline("info", f"Nothing new {of_all}: {', '.join(quiet)}; the rest is fine.")
+    if len(lines) == 1:
         return Headline("good", "The one configuration is fine.")
-    return Headline("good", f"All {total} configurations are fine.")
+    return Headline("good", f"All {len(lines)} configurations are fine.")
 
 
 def _count(number: int, what: str) -> str:

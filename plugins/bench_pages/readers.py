@@ -24,7 +24,7 @@ from benchlib.store.environments import EnvironmentDifference
 from benchlib.store.faults import explained
 from benchlib.store.history import Series
 from benchlib.store.repository import Repository
-from benchlib.store.sweep_figures import difference_of
+from benchlib.store.sweep_figures import difference_of, set_against, unequal
 from benchlib.store.sweep_figures import read_sweep as read_figures
 
 STATEMENT_TIMEOUT_MS = 15_000
@@ -39,10 +39,17 @@ _SWEEPS = text("""
     FROM (
         SELECT *
         FROM sweep
-        WHERE (CAST(:model AS text) IS NULL OR model = :model)
+        WHERE confirms_sweep_id IS NULL
+            AND (CAST(:model AS text) IS NULL OR model = :model)
             AND (CAST(:origin AS text) IS NULL OR origin = :origin)
-            AND (CAST(:since AS date) IS NULL OR created_at >= CAST(:since AS date) AT TIME ZONE 'UTC')
-            AND (CAST(:until AS date) IS NULL OR created_at < (CAST(:until AS date) + 1) AT TIME ZONE 'UTC')
+            AND (
+                CAST(:since AS date) IS NULL
+                OR created_at >= CAST(CAST(:since AS date) AS timestamp) AT TIME ZONE 'UTC'
+            )
+            AND (
+                CAST(:until AS date) IS NULL
+                OR created_at < CAST(CAST(:until AS date) + 1 AS timestamp) AT TIME ZONE 'UTC'
+            )
         ORDER BY created_at DESC, sweep_id
         LIMIT :limit OFFSET :offset
     ) AS sweep
@@ -53,10 +60,11 @@ _SWEEPS = text("""
 _MODELS = text("SELECT DISTINCT model FROM series_list ORDER BY model LIMIT 500")
 
 _SDKS = text("""
-    SELECT sdk, first_night, last_night, nights
-    FROM sdk_comparison
+    SELECT sdk, min(night) AS first_night, max(night) AS last_night, count(DISTINCT night) AS nights
+    FROM latency_history
     WHERE series_id = :series_id AND origin = 'dag'
-    ORDER BY first_night
+    GROUP BY sdk
+    ORDER BY first_night, last_night, sdk
 """)
 
 _NIGHTS = text("""
@@ -143,6 +151,8 @@ class Held:
     """By batch size, where both have a valid figure."""
     environment: tuple[EnvironmentDifference, ...]
     """From the first to the second; likeliest cause first."""
+    notes: tuple[str, ...]
+    """What is not the same for the two, in sentences."""
     warning: str
     """What such a comparison cannot say."""
 
@@ -181,13 +191,14 @@ def compare_sweeps(engine: Engine, first: uuid.UUID, second: uuid.UUID) -> Held:
     Raises:
         BadInput: one does not exist or has no valid figure.
     """
-    figures = [read_figures(engine, each) for each in (first, second)]
+    figures = (read_figures(engine, first), read_figures(engine, second))
     sides = [_side(Repository(engine).comparison(each)) for each in (first, second)]
     return Held(
         sides[0],
         sides[1],
-        compare_unpaired(figures[0].by_size, figures[1].by_size),
+        set_against(*figures),
         difference_of(engine, figures[0].environment_id, figures[1].environment_id),
+        unequal(*figures),
         WARNING,
     )
 
@@ -216,12 +227,14 @@ def compare_sdks(engine: Engine, series: Series, first: str, second: str) -> Hel
     """Hold the nights with one SDK against those with another, at all batch sizes of a configuration.
 
     Raises:
-        BadInput: the series was not measured with one of them.
+        BadInput: the series was not measured with one of them, or they are the same.
     """
     periods = {each.sdk: each for each in list_sdks(engine, series.series_id)}
     for name, sdk in (("sdk_a", first), ("sdk_b", second)):
         if sdk not in periods:
             raise BadInput(name, sdk, " or ".join(periods) or "nothing: the series was never measured here")
+    if first == second:
+        raise BadInput("sdk_b", second, "another SDK than sdk_a")
     figures, environments = [], []
     for sdk in (first, second):
         rows = _nights_with(engine, series.series_id, periods[sdk])
@@ -229,7 +242,7 @@ def compare_sdks(engine: Engine, series: Series, first: str, second: str) -> Hel
         environments.append(rows[-1].environment_id)
     sides = [_sdk_side(series, periods[sdk]) for sdk in (first, second)]
     changed = difference_of(engine, environments[0], environments[1])
-    return Held(sides[0], sides[1], compare_unpaired(figures[0], figures[1]), changed, SDK_WARNING)
+    return Held(sides[0], sides[1], compare_unpaired(figures[0], figures[1]), changed, (), SDK_WARNING)
 
 
 def _nights_with(engine: Engine, series_id: uuid.UUID, period: SdkPeriod) -> Sequence[Row[Any]]:

@@ -83,7 +83,7 @@ SWEEPS: Columns[SweepLine] = {
 HISTORY: Columns[NightReading] = {
     "Night": lambda night: night.night,
     "Begun": lambda night: night.created_at,
-    "Status": lambda night: night.status,
+    "Status": history_words.standing_of,
     "Throughput (inf/s)": lambda night: night.throughput_inf_per_s,
     "Throughput low (inf/s)": lambda night: _of(_limits(night), "low"),
     "Throughput high (inf/s)": lambda night: _of(_limits(night), "high"),
@@ -174,7 +174,7 @@ def of_compare(held: Held) -> Sheet:
         "First figures": lambda _: held.first.provenance,
         "Second figures": lambda _: held.second.provenance,
     }
-    notes = (*described, changed, held.warning)
+    notes = (*described, *held.notes, changed, held.warning)
     return _sheet("Second against first", {**COMPARE, **labels}, held.differences, notes)
 
 

@@ -19,6 +19,7 @@ from benchlib.orchestration import comparing
 from benchlib.orchestration.comparing_params import PARAMETERS
 from benchlib.results import Interval, LatencyIntervals
 from benchlib.settings import PROJECT_ROOT
+from benchlib.spec import ModelSpec
 from benchlib.store.repository import Repository
 from tests.orchestration.conftest import is_running, pid_in, wait_until
 from tests.orchestration.fake_python import write_fake_python
@@ -177,9 +178,12 @@ if stage == "measure" and turn == 7 and not os.path.exists("{tmp_path}/pid"):
     assert (code, "one without a verdict" in err) == (2, True)
 
 
-def night(engine: Engine, day: int, rate: float, **changes: Any) -> str:
+def night(engine: Engine, day: int, rate: float, model: str | None = None, **changes: Any) -> str:
     """Two batch sizes, each known to half a percent."""
     sweep = samples.sweep(f"night-{day}", created_at=samples.NOON + timedelta(days=day))
+    if model is not None:
+        spec = sweep.spec.model_copy(update={"model": ModelSpec(name=model)})
+        sweep = sweep.model_copy(update={"spec": spec})
     for size in (1, 2):
         throughput, p50_ms = 1000.0 * size * rate, 1 / rate
         result = samples.measured(
@@ -212,3 +216,19 @@ def test_two_stored_sweeps_are_set_against_each_other_with_a_warning(bench: Benc
     assert as_json["differences"][0]["change"] == pytest.approx(-0.05)
     assert "To decide, measure in turns" in as_json["warning"]
     assert "cannot be told apart" in bench("compare", first, night(engine, 2, 1.001))[1]
+
+
+def test_two_models_are_shown_side_by_side_and_not_judged(bench: Bench, engine: Engine) -> None:
+    first, second = night(engine, 0, 1.0), night(engine, 1, 0.3, model="bert-large-uncased")
+    _, out, _ = bench("compare", first, second)
+    assert "The models differ: the figures are not comparable." in out
+    assert "Neither is called slower or faster." in out
+    document = json.loads(bench("compare", first, second, "--json")[1])
+    assert {each["standing"] for each in document["differences"]} == {"not comparable"}
+    assert document["differences"][0]["change"] == pytest.approx(-0.7)
+    other_load = night(engine, 2, 1.0, replicas=4, workers=4, precision="bf16")
+    notes = json.loads(bench("compare", first, other_load, "--json")[1])["notes"]
+    assert [note.split(" (")[0] for note in notes] == [
+        "The precisions differ",
+        "Replicas x workers differ at batch sizes 1 and 2",
+    ]

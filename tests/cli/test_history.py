@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from benchlib.store.repository import Repository
 from tests.cli.conftest import Bench
 from tests.report.pages import read
 from tests.store import fleet
@@ -49,6 +50,15 @@ def test_without_a_batch_size_it_is_the_peak_of_the_latest_sweep_that_fits(bench
     assert "Measured on a CPU: not an inf2 result." in anything
     _, of_model, _ = bench("history", "--model", fleet.BERT, *UNTIL)
     assert of_model.startswith("Throughput of bert-base-uncased at batch size 4: inf2.xlarge")
+
+
+def test_the_peak_is_found_among_more_series_than_are_listed(bench: Bench, engine: Engine) -> None:
+    sizes = tuple(range(1, 61))
+    sweep = fleet.sweep(0, 2, sizes)
+    results = {size: fleet.measured(sweep, size, 100.0 + size, 4000.0) for size in sizes}
+    Repository(engine).record_all([fleet.attempt(sweep, size, result=results[size]) for size in sizes])
+    _, out, err = bench("history")
+    assert (out.split(":")[0], err) == ("Throughput of bert-base-uncased at batch size 60", "")
 
 
 @pytest.mark.usefixtures("stored")

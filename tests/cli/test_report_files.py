@@ -59,6 +59,11 @@ def test_the_short_options_are_the_formats(bench: Bench, stored: str) -> None:
             ("--html", "a", "--png", "a"),
             "--png: 'a' is not allowed; allowed: another file",
         ),
+        (
+            ("--html", "a", "--output", "./a"),
+            "--output: 'a' is not allowed; allowed: another file than that of --html",
+        ),
+        (("--png", "a", "-o", "a"), "--output: 'a' is not allowed; allowed: another file than that of --png"),
         (("--html", "a.html", "--dark"), "--dark: True is not allowed; allowed: only with --png"),
         (("nosuch", "--html", "a.html"), "sweep: 'nosuch' is not allowed; allowed: a run id"),
     ],

@@ -131,7 +131,7 @@ def test_the_overview_has_the_worst_first(site: Site, visit: Callable[..., Visit
         "No valid figure",
         "Change for the worse",
         "Incomplete",
-        "Not run last night",
+        "Overdue",
         "Acknowledged",
         "Fine",
         "Fine",

@@ -124,6 +124,7 @@ def sweep(table: Comparison | None = None, **changes: Any) -> SweepReading:
         "model_variant": None,
         "compiler_args": ("--auto-cast", "matmult"),
         "note": "The first night with the new SDK.",
+        "confirms_sweep_id": None,
         "sizes": tuple(map(size, measured)),
         "compilations": tuple(compilation(each.batch_size) for each in table.rows),
         "environments": (
@@ -244,6 +245,7 @@ def night(number: int, **changes: Any) -> NightReading:
         "sweep_id": uuid.UUID(int=1000 + number),
         "origin": "dag",
         "label": None,
+        "confirms_sweep_id": None,
         "sdk": sdk,
         "status": "invalid" if suspect else "ok",
         "reason": FAILED.advice if suspect else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -146,6 +147,31 @@ def test_a_distribution_has_a_ridge_per_size_that_ends_where_the_latencies_end()
         ]
         assert place in [row["height"] for row in gap]
     assert charts.latency_distribution(readings.sweep(sizes=())) is None
+
+
+def test_a_distribution_that_is_not_valid_says_so_and_is_grey() -> None:
+    drawing = Drawing(charts.latency_distribution(readings.sweep()))
+    assert {"8", "9 (not valid)"} <= set(drawing.texts)
+    chart = charts.spec(charts.latency_distribution(readings.sweep()))
+    ridges = {
+        layer["transform"][0]["filter"]: layer["mark"]["color"]
+        for layer in chart["layer"]
+        if "mark" in layer and layer["mark"]["type"] == "area"
+    }
+    assert [shade for filtered, shade in ridges.items() if "invalid" in str(filtered)] == [
+        Look().palette.muted
+    ]
+    rows = rows_of(charts.latency_distribution(readings.sweep()))
+    assert {row["batch_size"] for row in rows if row["kind"] == "invalid ridge"} == {9}
+
+
+def test_what_was_measured_again_is_hollow_and_off_the_line() -> None:
+    first = readings.night(1)
+    again = replace(first, sweep_id=uuid.UUID(int=7), confirms_sweep_id=first.sweep_id)
+    chart = charts.history_over_time(_of((readings.night(0), first, again, readings.night(2))))
+    standings = [(row["standing"], row["segment"]) for row in rows_of(chart) if row["kind"] == "night"]
+    assert standings == [("valid", 0), ("valid", 0), ("measured again", -1), ("valid", 0)]
+    assert "measured again" in Drawing(chart).texts
 
 
 def test_a_history_shows_every_night_for_what_it_is() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from benchlib.report.history_table import (
     history_grid,
@@ -15,6 +16,7 @@ from benchlib.report.history_table import (
     sparkline,
     summary_of,
 )
+from benchlib.store.history import MissingNight
 from tests.report import readings
 
 RATE = "throughput_inf_per_s"
@@ -58,6 +60,20 @@ def test_an_imported_figure_is_no_part_of_the_level() -> None:
     said = summary_of(replace(readings.history(3), nights=nights), RATE)
     assert "2 valid, 1 imported" in said
     assert "Median 101.000 inf/s, lowest 100.000, highest 102.000." in said
+
+
+def test_what_was_measured_again_is_no_part_of_the_level_and_a_sweep_that_goes_on_is_no_hole() -> None:
+    again = readings.night(1, throughput_inf_per_s=900.0, confirms_sweep_id=UUID(int=1001))
+    nights = (*(readings.night(n, throughput_inf_per_s=100.0 + n) for n in range(3)), again)
+    unfinished = MissingNight(readings.NIGHT + timedelta(3), "none", UUID(int=1003), "not finished yet")
+    history = replace(readings.history(4), nights=nights, missing=(unfinished,))
+    said = summary_of(history, RATE)
+    assert "3 valid, 1 measured again, 1 without a figure" in said
+    assert "Median 101.000 inf/s, lowest 100.000, highest 102.000." in said
+    rows = list(csv.DictReader(io.StringIO(render_history_csv(history, RATE))))
+    assert [row["Status"] for row in rows] == ["valid", "valid", "measured again", "valid", "no figure yet"]
+    remarks = [cells[-1] for _, cells in history_grid(history, RATE).rows]
+    assert remarks[2:] == ["measured again", "", "no figure yet: not finished yet"]
 
 
 def test_the_sparkline_has_one_character_per_night() -> None:

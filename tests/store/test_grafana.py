@@ -87,10 +87,25 @@ def test_no_line_of_a_cpu_can_be_taken_for_inf2(reader: Engine) -> None:
 def test_the_figures_are_the_stored_ones(reader: Engine) -> None:
     throughput = ask(reader, PANELS["Throughput"]["targets"][0]["rawSql"])
     first = {name: value for moment, name, value in throughput.rows if moment.date() == fleet.FIRST}
-    assert first[f"{fleet.BERT}, batch 1, inf2.xlarge"] == 500.0
+    of_size_1 = {name: value for name, value in first.items() if name.startswith(f"{fleet.BERT}, batch 1, ")}
+    (name,) = of_size_1
+    assert name.startswith(f"{fleet.BERT}, batch 1, inf2.xlarge, offline, seq 128, bf16, 2 x 2, ")
+    assert of_size_1[name] == 500.0
     assert 5000.0 not in [value for *_, value in throughput.rows]
     gaps = ask(reader, PANELS["Nights without a valid figure"]["targets"][0]["rawSql"])
     assert (fleet.night_of(7), fleet.BERT, "inf2.xlarge", "1, 4", "none", "no sweep") in gaps.rows
+
+
+def test_series_that_differ_never_share_a_line(reader: Engine) -> None:
+    for title in ("Throughput", "P99 latency of one batch", "Peak batch size"):
+        found = ask(reader, PANELS[title]["targets"][0]["rawSql"]).rows
+        assert len({(moment, name) for moment, name, _ in found}) == len(found), title
+
+
+def test_tables_say_where_no_accelerator_ran(reader: Engine) -> None:
+    answer = ask(reader, PANELS["SDK by SDK"]["targets"][0]["rawSql"])
+    ran_on = {row[0]: row[answer.columns.index("Ran on")] for row in answer.rows}
+    assert ran_on == {fleet.BERT: "inf2.xlarge", fleet.TINY: "cpu (not inf2)"}
 
 
 def test_the_variables_offer_what_there_is(reader: Engine) -> None:

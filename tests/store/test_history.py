@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
 
 from benchlib.errors import BadInput
+from benchlib.orchestration.judging import confirming
+from benchlib.report.history_words import missing_state, standing_of
 from benchlib.store.history import SeriesWanted, find_histories, latest_peak, read_history
 from benchlib.store.repository import Repository
 from benchlib.store.sweep_reading import Limits
@@ -117,5 +119,34 @@ def test_series_are_found_by_what_tells_them_apart(small_fleet: Engine) -> None:
 def test_what_is_not_there_is_refused(small_fleet: Engine) -> None:
     with pytest.raises(BadInput, match="the id of a series"):
         read_history(small_fleet, uuid.uuid4())
-    with pytest.raises(BadInput, match="not after the last one"):
+    with pytest.raises(BadInput, match=r"since: .* not after the last one"):
         read_history(small_fleet, series_id(small_fleet, 1), date(2026, 3, 1), date(2026, 2, 1))
+
+
+def test_what_was_measured_again_is_beside_the_figure_of_the_night(engine: Engine) -> None:
+    first = fleet.wide(0)
+    again = confirming(first, 4)
+    for sweep, rate in ((first, 1000.0), (again, 2000.0)):
+        result = fleet.measured(sweep, 4, rate, 9.5)
+        Repository(engine).record(fleet.attempt(sweep, 4, result=result))
+    (series,) = find_histories(engine, SeriesWanted())
+    nights = read_history(engine, series.series_id, until=fleet.FIRST).nights
+    assert [(standing_of(each), each.throughput_inf_per_s) for each in nights] == [
+        ("valid", 1000.0),
+        ("measured again", 2000.0),
+    ]
+    assert nights[1].confirms_sweep_id == first.sweep_id
+    assert latest_peak(engine, SeriesWanted()) == series.series_id
+
+
+def test_a_night_that_is_not_over_is_no_gap_yet(engine: Engine) -> None:
+    today = datetime.now(UTC)
+    sweep = fleet.sweep(0, 2, (1, 4), created_at=today - timedelta(days=2))
+    Repository(engine).record(fleet.attempt(sweep, 4, result=fleet.measured(sweep, 4, 1000.0, 9.5)))
+    (series,) = find_histories(engine, SeriesWanted())
+    missing = read_history(engine, series.series_id).missing
+    assert [each.night for each in missing] == [(today - timedelta(days=1)).date()]
+    begun = fleet.sweep(1, 2, (1, 4), created_at=today)
+    Repository(engine).record(fleet.attempt(begun, 1, result=fleet.measured(begun, 1, 500.0, 9.5)))
+    tonight = read_history(engine, series.series_id).missing[-1]
+    assert (tonight.night, missing_state(tonight)) == (today.date(), "no figure yet")

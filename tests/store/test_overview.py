@@ -9,9 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from benchlib.orchestration.judging import confirming
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.judgements import Remark, SweepRange, judge_incidents, pin
 from benchlib.store.overview import ConfigurationLine, Overview, read_overview
+from benchlib.store.repository import Repository
 from tests.conftest import new_database
 from tests.plugins.nights import DOUBTFUL, FAILING, FINE, LATE, MAIN, PLANS, SHAPE, TINY, Nights, Plan
 
@@ -167,6 +169,47 @@ def test_what_has_not_run_for_two_weeks_is_given_up(own_morning: Engine, nights:
         gone = {"model": LATE.model, "night": nights.last - timedelta(days=14)}
         connection.execute(text("DELETE FROM sweep WHERE model = :model AND night >= :night"), gone)
     assert LATE.model not in {line.model for line in read_overview(own_morning).lines}
+
+
+def test_one_figure_of_a_stand_in_keeps_the_line_from_passing_as_an_accelerators(
+    own_morning: Engine, nights: Nights
+) -> None:
+    sweep_id = nights.sweep(FINE, 0).sweep_id
+    with own_morning.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE measurement SET environment_id = "
+                "(SELECT environment_id FROM environment WHERE NOT hardware LIMIT 1) "
+                "WHERE sweep_id = :sweep_id AND batch_size = 8"
+            ),
+            {"sweep_id": sweep_id},
+        )
+    (line,) = (line for line in read_overview(own_morning).lines if line.sweep_id == sweep_id)
+    assert (line.hardware, line.device) == (False, "Inferentia2, Test CPU")
+
+
+def test_what_only_measured_a_figure_again_is_no_sweep_of_the_night(
+    own_morning: Engine, nights: Nights
+) -> None:
+    before = of(read_overview(own_morning), MAIN)
+    again = confirming(nights.sweep(MAIN, 0), 4)
+    Repository(own_morning).record(nights._attempt(again, MAIN, 0, 4))
+    after = of(read_overview(own_morning), MAIN)
+    assert (after.sweep_id, after.peak, after.shift) == (before.sweep_id, before.peak, before.shift)
+
+
+def test_a_configuration_is_due_as_often_as_it_usually_runs(own_morning: Engine, nights: Nights) -> None:
+    kept = [nights.last - timedelta(days=age) for age in (1, 8, 15)]
+    weekly = text("DELETE FROM sweep WHERE model = :model AND night <> ALL (:kept)")
+    with own_morning.begin() as connection:
+        connection.execute(weekly, {"model": TINY.model, "kept": kept})
+        tonight = {"model": FINE.model, "night": nights.last}
+        connection.execute(text("DELETE FROM sweep WHERE model = :model AND night = :night"), tonight)
+    overview = read_overview(own_morning, today=nights.last)
+    assert (of(overview, TINY).usual_distance_days, of(overview, TINY).standing) == (7, "fine")
+    assert (of(overview, FINE).usual_distance_days, of(overview, FINE).standing) == (1, "due")
+    tomorrow = read_overview(own_morning, today=nights.last + timedelta(days=1))
+    assert [of(tomorrow, plan).standing for plan in (TINY, FINE)] == ["fine", "missing"]
 
 
 def test_before_the_first_sweep_there_is_nothing(morning: Engine, engine: Engine) -> None:

@@ -28,6 +28,7 @@ from benchlib.report.history_words import (
     percent,
     series_facts,
     series_warning,
+    standing_of,
     stretches,
     unit_of,
 )
@@ -48,6 +49,7 @@ MOST_LABELS = 12
 ONE_YEAR_MS = 400 * 24 * 3600 * 1000
 """A longer axis needs the years."""
 
+_HOLLOW_DIAMOND = "M0,-1L1,0L0,1L-1,0ZM0,-.5L-.5,0L0,.5L.5,0Z"
 _DAY = timedelta(days=1)
 _ABOVE, _FOR_LABELS, _BELOW = 0.15, 0.5, 0.12
 """Room above the figures, without and with labels of SDKs, and for the missing nights below: shares of their
@@ -59,7 +61,8 @@ def history_over_time(
 ) -> alt.LayerChart:
     """One metric from night to night: each figure, the band of its rounds, what shifted and what was missing.
 
-    Invalid nights are hollow and off the line, imported figures are squares, nights without a figure stand at
+    Invalid nights, and what was measured again to confirm a night's figure, are hollow and off the line,
+    imported figures are squares, nights without a figure stand at
     the lower edge. Changes of the SDK are labelled lines, detected changes triangles with their size. The
     tooltip of a night has what differed in the environment.
     """
@@ -118,7 +121,7 @@ class _Axes:
 
 
 def _night_rows(figures: Sequence[NightReading], metric: Metric) -> Iterator[Row]:
-    segments = _segments([reading for reading in figures if _standing(reading) == "valid"])
+    segments = _segments([reading for reading in figures if standing_of(reading) == "valid"])
     for reading in figures:
         spread = reading.spreads.get(metric)
         value = reading.value(metric)
@@ -128,8 +131,9 @@ def _night_rows(figures: Sequence[NightReading], metric: Metric) -> Iterator[Row
             "value": value,
             "low": spread.low if spread else value,
             "high": spread.high if spread else value,
-            "standing": _standing(reading),
-            "segment": segments.get(reading.created_at, -1),
+            "standing": standing_of(reading),
+            # What only confirms began with the sweep that it confirms.
+            "segment": segments[reading.created_at] if standing_of(reading) == "valid" else -1,
             "night": str(reading.night),
             "figure": f"{value:,.3f} {unit_of(metric)}",
             "interval": _range(reading.intervals.get(metric)),
@@ -152,12 +156,6 @@ def _segments(valid: Sequence[NightReading]) -> Mapping[datetime, int]:
         segment += distance_days > BREAK_FACTOR * max(usual_days, 1.0)
         found[moment] = segment
     return found
-
-
-def _standing(reading: NightReading) -> str:
-    if reading.status == "invalid":
-        return "not valid"
-    return "imported" if reading.origin == "import" else "valid"
 
 
 def _missing_rows(history: History) -> Iterator[Row]:
@@ -230,9 +228,8 @@ def _night_layers(palette: Palette, metric: Metric, axes: _Axes) -> list[alt.Cha
     line = valid.mark_line(strokeWidth=1.5, color=palette.series, opacity=0.7)
     points = nights.mark_point(filled=True, opacity=1)
     # A hollow point that is too small would look like any other.
-    size = alt.condition(
-        alt.datum.standing == "not valid", alt.value(max(axes.point_size, 36)), alt.value(axes.point_size)
-    )
+    hollow = (alt.datum.standing == "not valid") | (alt.datum.standing == "measured again")
+    size = alt.condition(hollow, alt.value(max(axes.point_size, 36)), alt.value(axes.point_size))
     return [
         band.encode(x=axes.x_with_domain, y=low, y2="high:Q", detail=segment),
         line.encode(x=axes.x, y=axes.y, detail=segment),
@@ -332,7 +329,9 @@ def _styles(palette: Palette) -> dict[str, tuple[str, str]]:
         "valid": (palette.series, "circle"),
         "imported": (palette.other, "square"),
         "not valid": (palette.muted, RING),
+        "measured again": (palette.other, _HOLLOW_DIAMOND),
         "no sweep": (palette.muted, bar),
+        "no figure yet": (palette.other, bar),
         "no figure": (palette.bad, bar),
     }
 

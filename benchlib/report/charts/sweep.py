@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
@@ -89,8 +90,8 @@ def overview(sweep: SweepReading, look: Look | None = None) -> alt.VConcatChart:
 def latency_distribution(sweep: SweepReading, look: Look | None = None) -> alt.LayerChart | None:
     """The latencies of all batches, one ridge per batch size, with the percentiles as lines.
 
-    Every ridge is as high as its fullest bucket, whatever the number of batches. ``None``: there is no
-    histogram, as of an imported table.
+    Every ridge is as high as its fullest bucket, whatever the number of batches; that of an invalid size is
+    grey and says so at the axis. ``None``: there is no histogram, as of an imported table.
     """
     look = look or Look()
     sizes = [size for size in sweep.sizes if size.buckets]
@@ -108,10 +109,13 @@ def latency_distribution(sweep: SweepReading, look: Look | None = None) -> alt.L
         alt.Tooltip("standing:N", title="Percentile"),
         alt.Tooltip("latency_ms:Q", title="Latency (ms)", format=",.3f"),
     ]
-    ridges, lines = of_kind("ridge"), of_kind("percentile")
+    lines = of_kind("percentile")
     layers = [
-        ridges.mark_area(opacity=0.35, line={"strokeWidth": 1}, color=look.palette.series).encode(
-            x=x, y=y, y2="base:Q", detail="batch_size:O"
+        *(
+            of_kind(kind)
+            .mark_area(opacity=0.35, line={"strokeWidth": 1, "color": shade}, color=shade)
+            .encode(x=x, y=y, y2="base:Q", detail="batch_size:O")
+            for kind, shade in (("ridge", look.palette.series), ("invalid ridge", look.palette.muted))
         ),
         lines.mark_rule(strokeWidth=2).encode(
             x=x, y=y, y2="base:Q", color=colours(_percentile_colours(look.palette)),
@@ -307,7 +311,9 @@ def _ridge_rows(sweep: SweepReading, place: int, size: SizeReading) -> Iterator[
     fullest = max(bucket.batches for bucket in size.buckets)
     for latency_ms, batches in _outline(size.buckets):
         height = place + RIDGE_SHARE * batches / fullest
-        yield _on_ridge("ridge", size, latency_ms, place, height)
+        yield _on_ridge(
+            "invalid ridge" if size.status == "invalid" else "ridge", size, latency_ms, place, height
+        )
     (row,) = (row for row in sweep.comparison.rows if row.batch_size == size.batch_size)
     for field, name in PERCENTILES.items():
         latency_ms = getattr(row, field)
@@ -348,8 +354,9 @@ def _spread_of(sizes: Sequence[SizeReading]) -> list[float]:
 
 def _size_axis(sizes: Sequence[SizeReading]) -> alt.Axis:
     """The batch sizes stand where their ridges begin."""
-    names = [size.batch_size for size in sizes]
-    return alt.Axis(values=list(range(len(sizes))), labelExpr=f"{names}[datum.value]", labelBaseline="bottom")
+    names = [f"{size.batch_size}{' (not valid)' if size.status == 'invalid' else ''}" for size in sizes]
+    chosen = f"{json.dumps(names)}[datum.value]"
+    return alt.Axis(values=list(range(len(sizes))), labelExpr=chosen, labelBaseline="bottom")
 
 
 def _range(limits: tuple[float, float] | None, unit: str) -> str:
