@@ -19,8 +19,8 @@ PostgreSQL and prints the comparison table with the throughput peak.
 
 Runs every night and on demand. Each run tells the asset `inf2_batch_sweep` that its sweep is done, with the
 sweep's id, the number of its batch sizes that are valid, invalid and failed, its peak, and the verdict with
-the incidents that are new. A run that fails, and an incident whose status changes, is told to the channels
-under `notify` in `sweeps.yaml`.
+the incidents that are new and what could not be judged. A run that fails, and an incident whose status
+changes, is told to the channels under `notify` in `sweeps.yaml`.
 `sweeps.yaml` beside this file declares further sweeps, each a DAG like this one with a name, schedule, queue,
 channels and defaults of its own.
 The device's tasks need the pool `inf2_host` with 4 slots and a worker on the queue `inf2`.
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import (
     DAG,
     Asset,
+    CronTriggerTimetable,
     Param,
     TriggerRule,
     dag,
@@ -259,9 +260,11 @@ def detect() -> dict[str, Any]:
 
     context, sweep = get_current_context(), current_sweep()
     with retried_only_if_that_can_help():
-        found = judge_sweep(sweep).extra()
+        verdict = judge_sweep(sweep)
+    found = verdict.extra()
     context["outlet_events"][SWEEP_DONE].extra = found
-    tell(sweep, DECLARATIONS.notify_for(sweep.dag_id), run_url(sweep.dag_id, sweep.run_id))
+    channels = DECLARATIONS.notify_for(sweep.dag_id)
+    tell(verdict.configuration_ids, channels, run_url(sweep.dag_id, sweep.run_id))
     return found
 
 
@@ -287,7 +290,8 @@ def sweep_dag(declared: SweepDeclaration) -> DAG:
 
     @dag(
         dag_id=declared.name,
-        schedule=declared.schedule,
+        # In UTC as the watch over the nights reads it, whatever Airflow's own time zone is.
+        schedule=declared.schedule and CronTriggerTimetable(declared.schedule, timezone="UTC"),
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=12),

@@ -7,7 +7,7 @@ geometric mean over them, in which what all of them do shows most clearly. Pure:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -20,13 +20,13 @@ from benchlib.analysis.changes import (
     Learning,
     Suspect,
     Thresholds,
+    changes_and_ways_back,
     default_thresholds,
-    detect_changes,
     deterministic_changes,
     direction_of,
-    geometric_mean,
     judge_tonight,
     noise_label,
+    renewed_mean,
     returned_to,
     second_opinion,
     trend,
@@ -41,7 +41,8 @@ COMPILED: Final = ("compile_duration_s", "peak_rss_bytes", "artifact_size_bytes"
 """The figures of a compilation, which hardly vary and are judged by the exact rule."""
 
 EXACT_PER_BATCH_SIZE: Final = ("artifact_size_bytes",)
-"""The other figures of a compilation are judged as the mean over the batch sizes only: each is one run."""
+"""The other figures of a compilation are judged as the mean over the batch sizes, each being one run; of a
+model that has only one batch size, by that."""
 
 COMPILE_EFFECT: Final = 0.1
 """Least change of a compilation's time or memory: each program is compiled once, on a host that does more."""
@@ -67,7 +68,7 @@ class Rules:
 
     version: str
     series_count: int
-    """Series that are judged every night, of all configurations."""
+    """Series times metrics that are judged every night, of all configurations."""
 
     def thresholds(self, metric: str, *, mean: bool) -> Thresholds:
         """Those of one metric."""
@@ -221,7 +222,7 @@ def find(history: History, rules: Rules, first: date, recent: date) -> Findings:
     changes = [
         _finding(history, line, change, told, rules)
         for line, told in lines
-        for change in told
+        for change in told.changes
         if history.night(change.told_index) >= first
     ]
     events, suspects = _far_off(history, lines, rules, recent)
@@ -233,15 +234,17 @@ def find(history: History, rules: Rules, first: date, recent: date) -> Findings:
     )
 
 
-def to_confirm(history: History, rules: Rules, at_most: int) -> tuple[int, ...]:
-    """The batch sizes whose last night is so far off that it should be measured again, the farthest first."""
+def to_confirm(history: History, rules: Rules, among: Collection[int], at_most: int) -> tuple[int, ...]:
+    """Those of some batch sizes whose last night is so far off that it should be measured again.
+
+    The farthest first.
+    """
     sigmas: dict[int, float] = {}
     for line in _lines(history):
-        if line.batch_size is None or line.metric not in MEASURED:
+        if line.batch_size not in among or line.metric not in MEASURED:
             continue
-        resets = [each.index for each in _scan(line, rules)]
-        tonight = _tonight(line, line.values, history.nights - 1, resets, rules)
-        if tonight is not None:
+        tonight = _tonight(line, line.values, history.nights - 1, _scan(line, rules).resets, rules)
+        if tonight is not None and line.batch_size is not None:
             sigmas[line.batch_size] = max(abs(tonight.sigma), sigmas.get(line.batch_size, 0.0))
     return tuple(sorted(sigmas, key=lambda size: -sigmas[size])[:at_most])
 
@@ -265,30 +268,46 @@ class _Line:
         return self.series.batch_size if self.series else None
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """What a line was told of."""
+
+    changes: list[Change]
+    """Oldest first, the ways back among them."""
+    backs: frozenset[int] = frozenset()
+    """The indices of those that are ways back."""
+
+    @property
+    def resets(self) -> list[int]:
+        """Where the baseline began anew."""
+        return [each.index for each in self.changes]
+
+
 def _lines(history: History) -> Iterator[_Line]:
     for metric in (*MEASURED, *COMPILED):
         by_size = {each.batch_size: each.values[metric] for each in history.series}
         if all(np.isnan(values).all() for values in by_size.values()):
             continue
-        if metric in (*MEASURED, *EXACT_PER_BATCH_SIZE):
+        if metric in (*MEASURED, *EXACT_PER_BATCH_SIZE) or len(by_size) == 1:
             for each in history.series:
                 yield _Line(each, metric, each.values[metric], each.epochs, each.sweeps)
         if len(by_size) > 1 and metric not in EXACT_PER_BATCH_SIZE:
-            mean = np.array(geometric_mean(by_size).values, dtype=np.float64)
-            yield _Line(None, metric, mean, history.epochs, history.sweeps)
+            mean, begins = renewed_mean(by_size, history.epochs)
+            yield _Line(None, metric, mean, begins, history.sweeps)
 
 
-def _scan(line: _Line, rules: Rules) -> list[Change]:
+def _scan(line: _Line, rules: Rules) -> _Scan:
     if line.metric in COMPILED:
         least = 0.0 if line.metric in EXACT_PER_BATCH_SIZE else COMPILE_EFFECT
         found = deterministic_changes(line.values, epochs=line.epochs)
-        return [each for each in found if abs(each.relative_change) >= least]
+        return _Scan([each for each in found if abs(each.relative_change) >= least])
     thresholds = rules.thresholds(line.metric, mean=line.series is None)
     direction = direction_of(line.metric)
-    return detect_changes(line.values, thresholds=thresholds, direction=direction, epochs=line.epochs)
+    told = changes_and_ways_back(line.values, thresholds=thresholds, direction=direction, epochs=line.epochs)
+    return _Scan(*told)
 
 
-def _finding(history: History, line: _Line, change: Change, among: list[Change], rules: Rules) -> Finding:
+def _finding(history: History, line: _Line, change: Change, among: _Scan, rules: Rules) -> Finding:
     good, bad = line.sweeps[change.last_good_index], line.sweeps[change.index]
     assert good is not None
     assert bad is not None
@@ -304,16 +323,22 @@ def _finding(history: History, line: _Line, change: Change, among: list[Change],
         told_night=history.night(change.told_index),
         before_value=change.level_before,
         after_value=change.level_after,
-        relative_low=min(change.relative_low, relative),
+        relative_low=_low(change.relative_low, relative),
         relative_high=max(change.relative_high, relative),
-        detector=_detector(line, rules),
-        evidence=_evidence(history, line, change, among),
+        detector=_detector(line, rules, is_back=change.index in among.backs),
+        evidence=_evidence(history, line, change, among.changes),
         agreed=_agreed(line, change, rules),
     )
 
 
-def _detector(line: _Line, rules: Rules) -> str:
-    return f"exact {rules.version}" if line.metric in COMPILED else f"scan {rules.version}"
+def _low(low: float, relative: float) -> float:
+    """The lower end of an interval, which no figure above 0 can have at -100 % or beyond."""
+    return min(max(low, (relative - 1) / 2), relative)
+
+
+def _detector(line: _Line, rules: Rules, *, is_back: bool = False) -> str:
+    rule = "exact" if line.metric in COMPILED else "way back" if is_back else "scan"
+    return f"{rule} {rules.version}"
 
 
 def _evidence(history: History, line: _Line, change: Change, among: list[Change]) -> dict[str, Any]:
@@ -370,15 +395,15 @@ def _tonight(line: _Line, values: Floats, night: int, resets: Sequence[int], rul
 
 
 def _far_off(
-    history: History, lines: Sequence[tuple[_Line, list[Change]]], rules: Rules, first: date
+    history: History, lines: Sequence[tuple[_Line, _Scan]], rules: Rules, first: date
 ) -> tuple[list[NightEvent], list[Finding]]:
     """Single nights far off: events, unless a change explains them; one that lasts so far is a shift too."""
     events: list[NightEvent] = []
     shifts: list[Finding] = []
     for line, told in lines:
         if line.series is not None and line.metric in MEASURED:
-            resets = [each.index for each in told]
-            for night in _far_off_nights(line, resets, max(0, (first - history.first_night).days), rules):
+            begins = max(0, (first - history.first_night).days)
+            for night in _far_off_nights(line, told.resets, begins, rules):
                 _tell(history, line, night, rules, events, shifts)
     return events, shifts
 
@@ -469,7 +494,7 @@ def _shift(history: History, line: _Line, night: _FarOff, rules: Rules) -> Findi
         told_night=history.night(suspect.index),
         before_value=suspect.median,
         after_value=after,
-        relative_low=max(relative - margin, -0.999),
+        relative_low=_low(relative - margin, relative),
         relative_high=relative + margin,
         detector=_detector(line, rules),
         evidence=_suspicion(line, night),
@@ -502,11 +527,11 @@ def _event(history: History, line: _Line, night: _FarOff, kind: Kind, rules: Rul
     )
 
 
-def _learning(line: _Line, told: list[Change], rules: Rules) -> Learning | None:
+def _learning(line: _Line, told: _Scan, rules: Rules) -> Learning | None:
     if line.series is None or line.metric != MEASURED[0]:
         return None
     thresholds = rules.thresholds(line.metric, mean=False)
-    epochs = (*line.epochs, *(each.index for each in told))
+    epochs = (*line.epochs, *told.resets)
     return judge_tonight(line.values, thresholds=thresholds, epochs=epochs).learning
 
 
@@ -521,7 +546,9 @@ def _trends(history: History, lines: Sequence[_Line], rules: Rules, first: date)
 
 
 def _trend(history: History, line: _Line, night: int, rules: Rules) -> Iterator[NightEvent]:
-    found = trend(line.values[: night + 1], direction=direction_of(line.metric))
+    known = line.values[: night + 1].copy()
+    known[: max((each for each in line.epochs if each <= night), default=0)] = np.nan
+    found = trend(known, direction=direction_of(line.metric))
     if found is not None and found.notable:
         yield NightEvent(
             night=history.night(night),

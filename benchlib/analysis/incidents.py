@@ -30,6 +30,9 @@ LONGEST_TEST: Final = 10
 
 UNSETTLED: Final = ("suspect", "confirmed", "acknowledged", "reopened")
 
+GONE: Final = ("recovered", "fixed", "false_alarm")
+"""What stands so does not go on."""
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -109,18 +112,17 @@ class Transition:
 def group(findings: Iterable[Finding], known: Sequence[Known]) -> list[Group]:
     """The incidents of one configuration: those that are stored, with what was found, and new ones.
 
-    In the order of the nights: a finding is a stored change again; or what undoes one, or brings it back; or
-    belongs to whatever else happened in its direction within three nights; or is new.
+    In the order of the nights: a finding is a stored change again, the nearest one; or what undoes one, or
+    brings it back; or belongs to whatever else happened in its direction within three nights; or is new.
+    One night never takes the place of what several nights told.
     """
     groups = [Group(each.direction, each) for each in known]
-    rest = []
-    for each in sorted(findings, key=lambda one: (one.first_bad_night, one.rank)):
-        found = _again(groups, each)
-        if found is not None:
-            home, change_id = found
-            home.matched[change_id] = each
-        elif not _contradicted(known, each):
-            rest.append(each)
+    ordered = sorted(findings, key=lambda one: (one.first_bad_night, one.rank))
+    again = _again(groups, ordered)
+    for at, (home, shift) in again.items():
+        if _weight(ordered[at]) >= _weight(shift):
+            home.matched[shift.change_id] = ordered[at]
+    rest = [each for at, each in enumerate(ordered) if at not in again and not _contradicted(known, each)]
     for cluster in _clusters(rest):
         left = cluster
         for home_of in (_undone, _back, _beside):
@@ -148,6 +150,8 @@ def _clusters(findings: Sequence[Finding]) -> list[list[Finding]]:
 def _is_explained(groups: Iterable[Group], finding: Finding) -> bool:
     """Whether a single night is far off because of something that has begun lately and goes on."""
     for home in groups:
+        if home.status in GONE:
+            continue
         ago = [(finding.first_bad_night - each.first_bad_night).days for each in home.members]
         goes_on = all(each.direction == finding.direction for each in home.members)
         if goes_on and ago and 0 <= min(ago) <= LONGEST_TEST:
@@ -161,19 +165,37 @@ def _taken(home: Group | None, finding: Finding) -> bool:
     return home is not None
 
 
-def _again(groups: Iterable[Group], finding: Finding) -> tuple[Group, int] | None:
-    for home in groups:
-        for shift in home.known.changes if home.known else ():
-            if _same_subject(shift, finding) and shift.direction == finding.direction:
-                near = abs((shift.first_bad_night - finding.first_bad_night).days) <= NEARBY_NIGHTS
-                if near and shift.change_id not in home.matched:
-                    return home, shift.change_id
-    return None
+def _again(groups: Iterable[Group], findings: Sequence[Finding]) -> dict[int, tuple[Group, Shift]]:
+    """Place of a finding to the stored change that it is: the nearest pairs first, each only once."""
+    stored = [(home, shift) for home in groups for shift in (home.known.changes if home.known else ())]
+    pairs = [
+        (_nights_apart(shift, each), shift.change_id, at, home, shift)
+        for at, each in enumerate(findings)
+        for home, shift in stored
+        if _same_subject(shift, each) and shift.direction == each.direction
+    ]
+    found: dict[int, tuple[Group, Shift]] = {}
+    taken: set[int] = set()
+    for apart, change_id, at, home, shift in sorted(pairs, key=lambda pair: pair[:3]):
+        is_free = at not in found and change_id not in taken and apart <= NEARBY_NIGHTS
+        if is_free and (apart == 0 or not _contradicted([one.known for one in groups], findings[at])):
+            found[at] = (home, shift)
+            taken.add(change_id)
+    return found
 
 
-def _contradicted(known: Iterable[Known], finding: Finding) -> bool:
+def _nights_apart(one: Finding | Shift, other: Finding | Shift) -> int:
+    return abs((one.first_bad_night - other.first_bad_night).days)
+
+
+def _weight(of: Finding | Shift) -> int:
+    """How much is known of it: 0 of one night only, 1 of a night measured twice, 2 of several nights."""
+    return 0 if of.suspect else 1 if of.single else 2
+
+
+def _contradicted(known: Iterable[Known | None], finding: Finding) -> bool:
     """Whether the opposite is stored of the same night, by a person or by other thresholds: that stays."""
-    stored = (shift for incident in known for shift in incident.changes)
+    stored = (shift for incident in known if incident for shift in incident.changes)
     return any(
         _same_subject(each, finding) and each.first_bad_night == finding.first_bad_night for each in stored
     )
@@ -203,12 +225,15 @@ def _back(groups: Iterable[Group], finding: Finding) -> Group | None:
 
 
 def _beside(groups: Iterable[Group], finding: Finding) -> Group | None:
-    """The incident that did something in this direction within three nights."""
+    """The incident that began in this direction within three nights; of what is settled, that very night.
+
+    What ended an incident is no part of what began then; and what nobody looks at any more hides nothing new.
+    """
     for home in reversed(list(groups)):
-        for each in home.members:
-            near = abs((each.first_bad_night - finding.first_bad_night).days) <= NEARBY_NIGHTS
-            if near and each.direction == finding.direction:
-                return home
+        within = NEARBY_NIGHTS if home.status is None or home.status in UNSETTLED else 0
+        own = [each for each in home.members if each.direction == home.direction == finding.direction]
+        if any(_nights_apart(each, finding) <= within for each in own):
+            return home
     return None
 
 
@@ -235,7 +260,8 @@ def _same_level(value: float, level: float, of: Finding | Shift) -> bool:
 def transition(home: Group, last_night: date) -> Transition | None:
     """What the detector says of an incident now; ``None``: it stands as it stood.
 
-    What a person settled stays so, but for one that is back after it was fixed.
+    What a person settled stays so, but for one that is back after it was fixed. Nothing is said of nights
+    after the last one, which were not looked at.
     """
     wanted = _wanted(home, last_night)
     status = home.status
@@ -261,7 +287,7 @@ def _wanted(home: Group, last_night: date) -> Transition | None:
     if not own:
         return None
     if all(each.suspect for each in own):
-        return _of_suspects(own)
+        return _of_suspects(own, last_night)
     latest = {(each.series_id, each.metric): each for each in sorted(home.members, key=_night)}
     subjects = {(each.series_id, each.metric) for each in own}
     ended = [
@@ -274,11 +300,20 @@ def _wanted(home: Group, last_night: date) -> Transition | None:
     again = [each for each in own if undone and each.first_bad_night > min(map(_night, undone))]
     if again or home.status == "fixed":
         return _of_return(again, home)
-    lasting = [each for each in own if not each.suspect]
+    return _of_onset([each for each in own if not each.suspect], home, last_night)
+
+
+def _of_onset(lasting: Sequence[Finding | Shift], home: Group, last_night: date) -> Transition | None:
     begins = min(map(_night, lasting))
-    if all(each.single for each in lasting) and (last_night - max(map(_night, lasting))).days > LONGEST_TEST:
+    if not all(each.single for each in lasting):
+        return Transition("confirmed", f"A lasting shift, since {begins}.")
+    if (last_night - max(map(_night, lasting))).days > LONGEST_TEST:
         return Transition("recovered", f"Measured twice on {begins}, but not seen since: nothing that lasts.")
-    return Transition("confirmed", f"A lasting shift, since {begins}.")
+    if home.status == "recovered" and not any(each is new for each in lasting for new in home.new):
+        return None  # seen from an earlier night, which does not bring it back
+    return Transition(
+        "confirmed", f"Measured twice on {begins}, and as far off again; not yet known to last."
+    )
 
 
 def _night(member: Finding | Shift) -> date:
@@ -287,14 +322,16 @@ def _night(member: Finding | Shift) -> date:
 
 def _of_return(again: Sequence[Finding | Shift], home: Group) -> Transition | None:
     """A person's word that it is fixed stands until there is a new shift to the old level."""
-    if not again or (home.status == "fixed" and not any(isinstance(each, Finding) for each in home.new)):
+    if not again or (home.status == "fixed" and not any(each is new for each in again for new in home.new)):
         return None
     since = max(map(_night, again))
     return Transition("reopened", f"At the same level again since {since}.")
 
 
-def _of_suspects(own: Sequence[Finding | Shift]) -> Transition:
+def _of_suspects(own: Sequence[Finding | Shift], last_night: date) -> Transition | None:
     night = max(map(_night, own))
+    if night > last_night:
+        return None
     if any(isinstance(each, Finding) for each in own):  # else it was found once, and is not any more
         return Transition("suspect", f"One night far off, {night}: not yet known whether it lasts.")
     return Transition("recovered", f"One night only, {night}: an outlier, nothing that lasts.")

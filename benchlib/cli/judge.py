@@ -10,6 +10,7 @@ import typer
 from benchlib.analysis.findings import RULES
 from benchlib.cli.judging import ModelOption, say, writing
 from benchlib.cli.outputs import DAY
+from benchlib.errors import BenchError
 from benchlib.orchestration.judging import THRESHOLDS, Asked, Outcome, mark_as_told
 from benchlib.orchestration.judging import judge as judge_nights
 
@@ -51,6 +52,8 @@ def judge(
         mark_as_told(engine, outcome.moved, "bench judge")
     for sentence in _sentences(outcome):
         say(sentence)
+    if outcome.refused:
+        raise BenchError(f"not judged: {'; '.join(map(str, outcome.refused))}")
 
 
 def _sentences(outcome: Outcome) -> list[str]:

@@ -7,16 +7,17 @@ and a second run over the same results changes no row.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from benchlib.analysis.comparison import Comparison
-from benchlib.analysis.findings import Findings, History, Rules, find, rules_of, to_confirm
+from benchlib.analysis.findings import MEASURED, Findings, History, Rules, find, rules_of, to_confirm
 from benchlib.errors import BadInput
 from benchlib.orchestration.notify import Channel, notify
 from benchlib.orchestration.shelf import open_shelf
@@ -27,19 +28,21 @@ from benchlib.settings import Settings
 from benchlib.store import detection
 from benchlib.store.acceptance import write_due_epochs
 from benchlib.store.database import engine_for
-from benchlib.store.detection import Configuration, Moved, Span, Stored
+from benchlib.store.detection import DETECTOR, Configuration, Moved, Span, Stored
+from benchlib.store.errors import RecordRejected
 from benchlib.store.faults import explained
 from benchlib.store.incidents import (
     Chosen,
     IncidentLine,
     is_same_program,
+    judged_metrics,
     list_incident_changes,
     list_incidents,
     list_night_events,
 )
 from benchlib.store.judgements import IncidentStatus
 from benchlib.store.notices import tell_once
-from benchlib.store.tables import NoticeRow
+from benchlib.store.tables import NoticeRow, SweepRow
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ THRESHOLDS = "1"
 TOLD: tuple[IncidentStatus, ...] = ("confirmed", "reopened", "recovered")
 """What the detector says that people want to hear; one night far off is not news yet."""
 
-MOST_TOLD = 1000
+RECOVERED_DAYS = 30
+"""That something is over is no news when it was over so long ago."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """One configuration that could not be judged; nothing of it was written."""
+
+    configuration: Configuration
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.configuration.model} ({str(self.configuration.configuration_id)[:8]}): {self.reason}"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """All that was judged."""
 
@@ -92,6 +107,7 @@ class Outcome:
     span: Span | None
     """``None``: there was nothing."""
     judged: tuple[Judged, ...]
+    refused: tuple[Refused, ...] = ()
 
     @property
     def moved(self) -> tuple[Moved, ...]:
@@ -113,41 +129,88 @@ class Outcome:
 def judge(engine: Engine, asked: Asked) -> Outcome:
     """Find what changed and store it, one transaction per configuration.
 
+    One that cannot be judged, as the database refuses what was found or a stored figure is impossible, keeps
+    no other from it.
+
     Raises:
         BadInput: there are no such thresholds, or the last night is before the first.
         DatabaseUnreachable: the database does not answer; what was judged before stays.
     """
     if not asked.dry_run:
-        for epoch in write_due_epochs(engine):
-            log.info("%d series begin anew with an accepted upgrade", len(epoch.series_ids))
+        _begin_epochs(engine)
     with detection.judging(engine) as connection:
         newest = detection.last_night(connection)
         chosen = detection.configurations(connection, asked.model, asked.backend)
         last = min(asked.last or newest, newest) if newest else None
-        count = detection.series_count(connection, last) if last else 0
-    rules = rules_of(asked.thresholds, count)
+        rules = _rules(connection, asked.thresholds, last)
     if asked.first and asked.last and asked.last < asked.first:
         raise BadInput("last night", str(asked.last), f"a night that is not before the first, {asked.first}")
-    if last is None:
+    if last is None or newest is None:
         return Outcome(asked, None, ())
-    span = Span(asked.first or date.min, last)
-    return Outcome(asked, span, tuple(_judged(engine, chosen, rules, span, asked.dry_run)))
+    run = _Run(rules, Span(asked.first or date.min, last), newest, asked.dry_run)
+    every = tuple(_judged(engine, chosen, run))
+    return Outcome(
+        asked,
+        run.span,
+        judged=tuple(each for each in every if isinstance(each, Judged)),
+        refused=tuple(each for each in every if isinstance(each, Refused)),
+    )
 
 
-def _judged(
-    engine: Engine, chosen: Sequence[Configuration], rules: Rules, span: Span, dry_run: bool
-) -> Iterator[Judged]:
+def _begin_epochs(engine: Engine) -> None:
+    try:
+        for epoch in write_due_epochs(engine):
+            log.info("%d series begin anew with an accepted upgrade", len(epoch.series_ids))
+    except (BadInput, RecordRejected) as error:
+        log.warning("the series of an accepted upgrade cannot begin anew: %s", error)
+
+
+def _rules(connection: Connection, version: str, last: date | None) -> Rules:
+    count = detection.series_count(connection, last) if last else 0
+    return rules_of(version, count * len(MEASURED))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How every configuration is judged."""
+
+    rules: Rules
+    span: Span
+    newest: date
+    """The newest night that is stored, of anything."""
+    dry_run: bool
+
+
+def _judged(engine: Engine, chosen: Sequence[Configuration], run: _Run) -> Iterator[Judged | Refused]:
     for configuration in chosen:
-        with detection.judging(engine, dry_run) as connection:
-            history = detection.read_history(connection, configuration, span.last)
-            if history is None:
-                continue
-            # Searched night by night, and of no use when it is years old.
-            recent = Span(max(span.first, span.last - timedelta(days=EVENT_NIGHTS - 1)), span.last)
-            findings = find(history, rules, span.first, recent.first)
-            gaps = detection.read_gaps(connection, history, recent)
-            stored = detection.store(connection, history, findings, gaps, recent)
-        yield Judged(configuration, findings, len(gaps), stored)
+        try:
+            with detection.judging(engine, run.dry_run) as connection:
+                judged = _judge_one(connection, configuration, run)
+        except (BadInput, RecordRejected) as error:
+            refused = Refused(configuration, str(error))
+            log.warning("not judged: %s", refused)
+            yield refused
+        else:
+            if judged is not None:
+                yield judged
+
+
+def _judge_one(connection: Connection, configuration: Configuration, run: _Run) -> Judged | None:
+    key, last = configuration.configuration_id, run.span.last
+    detection.lock(connection, key)
+    history = detection.read_history(connection, configuration, last)
+    if history is None:
+        return None
+    newest = detection.newest_judged(connection, key)
+    is_old = last < run.newest and newest is not None and last < newest
+    # What was far off and is still open is looked at however long ago it was.
+    first = min(run.span.first, detection.pending_since(connection, key) or run.span.first)
+    # Searched night by night, and of no use when it is years old.
+    recent = Span(max(first, last - timedelta(days=EVENT_NIGHTS - 1)), last)
+    findings = find(history, run.rules, first, recent.first)
+    gaps = detection.read_gaps(connection, history, recent)
+    stored = detection.store(connection, history, findings, gaps, recent, is_old=is_old)
+    return Judged(configuration, findings, len(gaps), stored)
 
 
 @dataclass(frozen=True)
@@ -162,6 +225,9 @@ class Verdict:
     learning: int
     """Series of throughput with too few nights for a change to be told."""
     thresholds: str
+    configuration_ids: tuple[uuid.UUID, ...]
+    """What was judged."""
+    refused: tuple[Refused, ...] = ()
 
     def of(self, direction: str) -> list[int]:
         """The incidents that began, or came back, in this direction."""
@@ -183,13 +249,15 @@ class Verdict:
             "events": dict(self.events),
             "learning": self.learning,
             "thresholds": self.thresholds,
+            "not_judged": [str(each) for each in self.refused],
         }
 
 
 def judge_sweep(sweep: SweepRecord) -> Verdict:
-    """Judge the last fortnight of the model that a sweep is of, as of the sweep's night, and log what is new.
+    """Judge the model that a sweep is of, from a fortnight before the sweep on, and log what is new.
 
-    It may be done again: what it returns does not depend on which try found it.
+    It may be done again, at any time: what it returns does not depend on which try found it, and it judges
+    until the newest night there is, so that an older night never undoes what a later one told.
 
     Raises:
         DatabaseUnreachable: the database does not answer.
@@ -199,7 +267,8 @@ def judge_sweep(sweep: SweepRecord) -> Verdict:
         engine = shelf.repository.engine
         comparison = shelf.comparison(sweep)
         outcome = judge(engine, _nightly(sweep))
-        lines = _news(engine, outcome, sweep)
+        configuration_ids = tuple(each.configuration.configuration_id for each in outcome.judged)
+        lines = _news(engine, configuration_ids, sweep)
         events = list_night_events(engine, sweep.night, sweep.night, model=sweep.spec.model.name)
     for sentence in verdict_sentences(lines):
         log.info("%s", sentence)
@@ -211,27 +280,48 @@ def judge_sweep(sweep: SweepRecord) -> Verdict:
         events=dict(sorted(kinds.items())),
         learning=sum(len(each.findings.learning) for each in outcome.judged),
         thresholds=THRESHOLDS,
+        configuration_ids=configuration_ids,
+        refused=outcome.refused,
     )
 
 
 def _nightly(sweep: SweepRecord) -> Asked:
     return Asked(
         first=sweep.night - timedelta(days=RECENT_NIGHTS - 1),
-        last=sweep.night,
         model=sweep.spec.model.name,
         backend=sweep.spec.backend,
     )
 
 
-def _news(engine: Engine, outcome: Outcome, sweep: SweepRecord) -> tuple[IncidentLine, ...]:
-    configurations = tuple(each.configuration.configuration_id for each in outcome.judged)
-    chosen = Chosen(statuses=TOLD, configuration_ids=configurations, limit=MOST_TOLD)
-    found = list_incidents(engine, chosen)
-    return tuple(each for each in found if each.annotated_at and each.annotated_at >= sweep.created_at)
+def _news(
+    engine: Engine, configuration_ids: tuple[uuid.UUID, ...], sweep: SweepRecord
+) -> tuple[IncidentLine, ...]:
+    """What the detector said between this sweep and the next one of its DAG, of nights until this one."""
+    chosen = Chosen(
+        statuses=TOLD, configuration_ids=configuration_ids, said_since=sweep.created_at, limit=None
+    )
+    until = _next_sweep_at(engine, sweep)
+    return tuple(
+        each
+        for each in list_incidents(engine, chosen)
+        if each.first_bad_night <= sweep.night
+        and (each.author or "").startswith(DETECTOR)
+        and each.annotated_at is not None
+        and (until is None or each.annotated_at < until)
+    )
 
 
-def tell(sweep: SweepRecord, channels: Sequence[Channel], url: str = "") -> tuple[int, ...]:
-    """Tell people of incidents of the sweep's model whose status is news to them; returns their numbers.
+def _next_sweep_at(engine: Engine, sweep: SweepRecord) -> datetime | None:
+    row = SweepRow
+    later = (row.dag_id == sweep.dag_id, row.created_at > sweep.created_at, row.confirms_sweep_id.is_(None))
+    with explained(engine), engine.connect() as connection:
+        return connection.scalar(select(row.created_at).where(*later).order_by(row.created_at).limit(1))
+
+
+def tell(
+    configuration_ids: Sequence[uuid.UUID], channels: Sequence[Channel], url: str = ""
+) -> tuple[int, ...]:
+    """Tell people of incidents of these configurations whose status is news; returns their numbers.
 
     News is what began, came back or, of what people were told before, is over. What was muted is told when
     the mute has ended. Nobody is told anything twice, and what no channel took is told the next night.
@@ -241,18 +331,35 @@ def tell(sweep: SweepRecord, channels: Sequence[Channel], url: str = "") -> tupl
     """
     engine = engine_for(Settings.from_environment())
     try:
-        chosen = Chosen(statuses=TOLD, model=sweep.spec.model.name, limit=MOST_TOLD)
-        told = [each for each in list_incidents(engine, chosen) if _tell_one(engine, each, channels, url)]
+        news = _untold(engine, _worth_telling(engine, tuple(configuration_ids)))
+        told = [each for each in news if _tell_one(engine, each, channels, url)]
     finally:
         engine.dispose()
     return tuple(each.incident_id for each in told)
 
 
+def _worth_telling(engine: Engine, configuration_ids: tuple[uuid.UUID, ...]) -> list[IncidentLine]:
+    lately = datetime.now(UTC) - timedelta(days=RECOVERED_DAYS)
+    lasting = Chosen(("confirmed", "reopened"), configuration_ids=configuration_ids, limit=None)
+    over = Chosen(("recovered",), configuration_ids=configuration_ids, said_since=lately, limit=None)
+    return [*list_incidents(engine, lasting), *list_incidents(engine, over)]
+
+
+def _untold(engine: Engine, lines: Sequence[IncidentLine]) -> list[IncidentLine]:
+    notices = [_notice(each) for each in lines]
+    with explained(engine), engine.connect() as connection:
+        known = set(connection.scalars(select(NoticeRow.subject).where(NoticeRow.subject.in_(notices))))
+    return [each for each, notice in zip(lines, notices, strict=True) if notice not in known]
+
+
 def _tell_one(engine: Engine, line: IncidentLine, channels: Sequence[Channel], url: str) -> bool:
     if line.status == "recovered" and not _was_told(engine, line.incident_id):
         return False
-    message = incident_message(line, explain_incident(engine, line), url)
-    return bool(tell_once(engine, [_notice(line)], lambda _: notify(message, channels)))
+
+    def send(_: Sequence[str]) -> Sequence[str]:
+        return notify(incident_message(line, explain_incident(engine, line), url), channels)
+
+    return bool(tell_once(engine, [_notice(line)], send))
 
 
 def _notice(line: IncidentLine) -> str:
@@ -283,7 +390,8 @@ def explain_incident(engine: Engine, line: IncidentLine) -> Explanation:
         DatabaseUnreachable: the database does not answer.
     """
     changes = list_incident_changes(engine, line.incident_id)
-    return explain(line, changes, Program(is_same_program(engine, line)))
+    same = Program(is_same_program(engine, line))
+    return explain(line, changes, same, judged_metrics(engine, line))
 
 
 def batch_sizes_to_confirm(sweep: SweepRecord) -> list[int]:
@@ -301,21 +409,31 @@ def _suspicious(engine: Engine, sweep: SweepRecord) -> list[int]:
     night = sweep.night
     with detection.judging(engine) as connection:
         left = MOST_CONFIRMED - detection.confirmations(connection, sweep.sweep_id, night)
-        rules = rules_of(THRESHOLDS, detection.series_count(connection, night))
+        rules = _rules(connection, THRESHOLDS, night)
         chosen = detection.configurations(connection, sweep.spec.model.name, sweep.spec.backend)
-        histories = [detection.read_history(connection, each, night) for each in chosen]
-    sizes = [
-        size
-        for history in histories
-        if history is not None and _is_of(history, sweep)
-        for size in to_confirm(history, rules, MOST_CONFIRMED)
-    ]
-    return list(dict.fromkeys(sizes))[: max(0, left)]
+        found = [size for each in chosen for size in _far_off(connection, each, sweep, rules)]
+        sizes = list(dict.fromkeys(found))[: max(0, left)]
+        detection.plan_confirmations(connection, [confirming(sweep, size) for size in sizes])
+    return sizes
 
 
-def _is_of(history: History, sweep: SweepRecord) -> bool:
-    """Whether the last night of a history is this sweep's."""
-    return any(each.sweeps[-1] == sweep.sweep_id for each in history.series)
+def _far_off(
+    connection: Connection, configuration: Configuration, sweep: SweepRecord, rules: Rules
+) -> tuple[int, ...]:
+    """Of what this very sweep was the first to measure tonight."""
+    history = detection.read_history(connection, configuration, sweep.night)
+    if history is None or history.night(history.nights - 1) != sweep.night:
+        return ()
+    try:
+        return to_confirm(history, rules, _measured_by(history, sweep), MOST_CONFIRMED)
+    except BadInput as error:
+        log.warning("not judged: %s", Refused(configuration, str(error)))
+        return ()
+
+
+def _measured_by(history: History, sweep: SweepRecord) -> set[int]:
+    first = {each.batch_size for each in history.series if each.sweeps[-1] == sweep.sweep_id}
+    return first & set(sweep.spec.batch_sizes)
 
 
 def confirm_batch_size(sweep: SweepRecord, batch_size: int, *, attempt: int) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _ended(line: IncidentLine, changes: Sequence[IncidentChange]) -> str:
     if not ends:
         return ""
     first = min(each.first_bad_night for each in ends)
-    return f"It went back on {first}: {_joined([_end(each) for each in ends[:3]])}."
+    return f"It went back on {first}: {_joined([_end(each) for each in sorted(ends, key=_place)[:3]])}."
 
 
 def _end(change: IncidentChange) -> str:

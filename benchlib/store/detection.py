@@ -28,6 +28,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased
 
 from benchlib.analysis.changes.series import Floats
@@ -43,8 +44,17 @@ from benchlib.analysis.findings import (
     SeriesHistory,
 )
 from benchlib.analysis.incidents import Group, Known, Shift, Transition, group, transition
+from benchlib.records import SweepRecord
+from benchlib.store import rows as of_rows
 from benchlib.store.faults import explained
-from benchlib.store.tables import AnnotationRow, ChangeRow, ConfigurationRow, IncidentRow, NightEventRow
+from benchlib.store.tables import (
+    AnnotationRow,
+    ChangeRow,
+    ConfigurationRow,
+    IncidentRow,
+    NightEventRow,
+    SweepRow,
+)
 
 FIGURES = (*MEASURED, *COMPILED, "throughput_spread")
 
@@ -77,7 +87,9 @@ GAPS = text(
     "FROM coverage JOIN series ON series.series_id = coverage.series_id "
     "WHERE series.configuration_id = :configuration_id AND coverage.night BETWEEN :first AND :last "
     "AND coverage.state <> 'valid' AND coverage.reason NOT LIKE 'measured as %' "
-    "AND coverage.reason <> 'not finished yet'"
+    "AND coverage.reason <> 'not finished yet' "
+    # A night that is not over may still get its sweep.
+    "AND (coverage.state <> 'none' OR coverage.night < (now() AT TIME ZONE 'UTC')::date)"
 )
 
 GAP_KINDS = {"failed": "failed", "invalid": "insufficient_data", "none": "missing"}
@@ -93,6 +105,19 @@ KNOWN = text(
 )
 
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('judging ' || :configuration_id, 0))")
+
+NEWEST_JUDGED = text(
+    "SELECT greatest("
+    "(SELECT max(night) FROM night_event WHERE configuration_id = :configuration_id), "
+    "(SELECT max(greatest(sweep.night, (change.evidence ->> 'told_night')::date)) FROM change "
+    "JOIN sweep ON sweep.sweep_id = change.first_bad_sweep_id "
+    "WHERE change.configuration_id = :configuration_id))"
+)
+
+CONFIRMING_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('confirming ' || :night, 0))")
+
+DETECTOR = "bench, "
+"""How the name begins under which the detector says where an incident stands."""
 
 
 @dataclass(frozen=True)
@@ -186,12 +211,40 @@ def series_count(connection: Connection, last: date) -> int:
 
 
 def confirmations(connection: Connection, sweep_id: uuid.UUID, night: date) -> int:
-    """How many batch sizes of other sweeps were measured again on a night."""
+    """How many batch sizes of other sweeps are measured again on a night.
+
+    Until this transaction ends, no other one is told: what it decides to measure again is counted then.
+    """
+    connection.execute(CONFIRMING_LOCK, {"night": str(night)})
     counting = text(
         "SELECT coalesce(sum(cardinality(batch_sizes)), 0) FROM sweep "
         "WHERE confirms_sweep_id <> :sweep_id AND night = :night"
     )
     return int(connection.scalar(counting, {"sweep_id": sweep_id, "night": night}) or 0)
+
+
+def plan_confirmations(connection: Connection, sweeps: Sequence[SweepRecord]) -> None:
+    """Store the sweeps that will measure something again, unless they are there."""
+    if sweeps:
+        values = [of_rows.sweep_values(each) for each in sweeps]
+        connection.execute(upsert(SweepRow).on_conflict_do_nothing(), values)
+
+
+def lock(connection: Connection, configuration_id: uuid.UUID) -> None:
+    """Keep others from judging a configuration until this transaction ends; what is read later is fresh."""
+    connection.execute(LOCK, {"configuration_id": str(configuration_id)})
+
+
+def newest_judged(connection: Connection, configuration_id: uuid.UUID) -> date | None:
+    """The newest night of which anything was found so far."""
+    newest: date | None = connection.scalar(NEWEST_JUDGED, {"configuration_id": configuration_id})
+    return newest
+
+
+def pending_since(connection: Connection, configuration_id: uuid.UUID) -> date | None:
+    """The first night far off of which it is not yet known whether it lasts."""
+    pending = [each for each in _known(connection, configuration_id) if each.status == "suspect"]
+    return min((shift.first_bad_night for each in pending for shift in each.changes), default=None)
 
 
 def read_history(connection: Connection, configuration: Configuration, last: date) -> History | None:
@@ -291,24 +344,34 @@ def _lately(series: SeriesHistory, index: int) -> bool:
 
 
 def store(
-    connection: Connection, history: History, findings: Findings, gaps: Sequence[NightEvent], recent: Span
+    connection: Connection,
+    history: History,
+    findings: Findings,
+    gaps: Sequence[NightEvent],
+    recent: Span,
+    *,
+    is_old: bool = False,
 ) -> Stored:
-    """Write what was found: incidents with their changes and status, and the events of recent nights."""
-    key = {"configuration_id": str(history.configuration_id)}
-    connection.execute(LOCK, key)
+    """Write what was found: incidents with their changes and status, and the events of recent nights.
+
+    To be called with the configuration locked, by `lock`, since before the history was read. Of nights older
+    than what was judged already (``is_old``) only lasting shifts that are new are written: all else later
+    nights have told better.
+    """
     known = _known(connection, history.configuration_id)
     last = history.night(history.nights - 1)
     added = updated = 0
     moved = []
-    for home in group(findings.changes, known):
+    for home in group([each for each in findings.changes if not (is_old and each.suspect)], known):
         incident_id = home.known.incident_id if home.known else _add_incident(connection, history, home)
         added += _add_changes(connection, history, home, incident_id)
-        updated += _update_changes(connection, home)
-        updated += _move_beginning(connection, home)
-        said = transition(home, last)
+        if not is_old:
+            updated += _update_changes(connection, home) + _move_beginning(connection, home)
+        said = None if is_old and home.known else transition(home, last)
         if said is not None:
             moved.append(_say(connection, home, incident_id, said))
-    new, gone = _store_events(connection, history, (*findings.events, *gaps), recent)
+    events = (*findings.events, *gaps)
+    new, gone = (0, 0) if is_old else _store_events(connection, history, events, recent)
     return Stored(added, updated, new, gone, tuple(moved))
 
 
@@ -424,7 +487,7 @@ def _say(connection: Connection, home: Group, incident_id: int, said: Transition
     latest = select(func.max(AnnotationRow.annotated_at)).where(AnnotationRow.incident_id == incident_id)
     values = {
         "incident_id": incident_id,
-        "author": f"bench, {sorted(authors)[-1]}",
+        "author": f"{DETECTOR}{sorted(authors)[-1]}",
         "reason": said.reason,
         "status": said.status,
         "annotated_at": func.greatest(func.clock_timestamp(), latest.scalar_subquery()),

@@ -9,17 +9,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, Select, column, func, select, table
+from sqlalchemy import ColumnElement, Engine, Select, column, func, select, table
 
+from benchlib.analysis.changes import Thresholds
+from benchlib.analysis.findings import MEASURED
 from benchlib.errors import BadInput
 from benchlib.store.faults import explained
 from benchlib.store.judgements import OPEN, IncidentStatus
 
 T = TypeVar("T")
+
+BASELINE_NIGHTS = Thresholds().baseline_nights
+LEAST_NIGHTS = Thresholds().least_nights
 
 WANT_ATTENTION: tuple[IncidentStatus, ...] = (*OPEN, "acknowledged")
 """The incidents that are neither settled nor over."""
@@ -142,7 +147,9 @@ class Chosen:
     """Only those that began on this night or later."""
     with_muted: bool = False
     configuration_ids: tuple[uuid.UUID, ...] | None = None
-    limit: int = 50
+    said_since: datetime | None = None
+    """Only those of whose status something was said then or later."""
+    limit: int | None = 50
 
 
 OPEN_ONES = Chosen()
@@ -155,18 +162,25 @@ def list_incidents(engine: Engine, chosen: Chosen = OPEN_ONES) -> tuple[Incident
         DatabaseUnreachable: the database does not answer.
     """
     view = _view("incident_history", IncidentLine)
+    order = (view.c.direction.desc(), view.c.importance.desc().nulls_last(), view.c.incident_id)
+    found = select(view).where(*_asked(view, chosen)).order_by(*order)
+    if not chosen.with_muted:
+        found = found.where(view.c.muted_until.is_(None))
+    return _lines(engine, found.limit(chosen.limit), IncidentLine)
+
+
+def _asked(view: Any, chosen: Chosen) -> list[ColumnElement[bool]]:
+    """All that was asked for but whether it is muted."""
     asked = [
         None if chosen.statuses is None else view.c.status.in_(chosen.statuses),
         None if chosen.model is None else view.c.model == chosen.model,
         None if chosen.direction is None else view.c.direction == chosen.direction,
         None if chosen.first_night is None else view.c.first_bad_night >= chosen.first_night,
         None if chosen.series_id is None else view.c.incident_id.in_(_of_series(chosen.series_id)),
-        None if chosen.with_muted else view.c.muted_until.is_(None),
         None if chosen.configuration_ids is None else view.c.configuration_id.in_(chosen.configuration_ids),
+        None if chosen.said_since is None else view.c.annotated_at >= chosen.said_since,
     ]
-    order = (view.c.direction.desc(), view.c.importance.desc().nulls_last(), view.c.incident_id)
-    found = select(view).where(*(each for each in asked if each is not None)).order_by(*order)
-    return _lines(engine, found.limit(chosen.limit), IncidentLine)
+    return [each for each in asked if each is not None]
 
 
 def _of_series(series_id: uuid.UUID) -> Select[Any]:
@@ -175,13 +189,15 @@ def _of_series(series_id: uuid.UUID) -> Select[Any]:
 
 
 def count_muted(engine: Engine, chosen: Chosen = OPEN_ONES) -> int:
-    """How many open incidents a list leaves out because all of them is muted."""
-    view = table("incident_history", column("status"), column("muted_until"), column("model"))
-    muted = select(func.count()).select_from(view).where(view.c.muted_until.is_not(None))
-    if chosen.statuses is not None:
-        muted = muted.where(view.c.status.in_(chosen.statuses))
-    if chosen.model is not None:
-        muted = muted.where(view.c.model == chosen.model)
+    """How many of the incidents that were asked for a list leaves out because all of them is muted.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    view = _view("incident_history", IncidentLine)
+    muted = (
+        select(func.count()).select_from(view).where(view.c.muted_until.is_not(None), *_asked(view, chosen))
+    )
     with explained(engine), engine.connect() as connection:
         return int(connection.execute(muted).scalar_one())
 
@@ -267,6 +283,27 @@ def is_same_program(engine: Engine, line: IncidentLine) -> bool | None:
     )
     shared = good.keys() & bad.keys()
     return all(good[size] == bad[size] for size in shared) if shared else None
+
+
+def judged_metrics(engine: Engine, line: IncidentLine) -> frozenset[str]:
+    """The metrics of which a change could have been told on the first bad night.
+
+    Those that a batch size of that sweep has a figure of, and enough nights with one before it.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    view = table("night_value", *map(column, ("series_id", "sweep_id", "night", *MEASURED)))
+    own = select(view.c.series_id).where(view.c.sweep_id == line.first_bad_sweep_id)
+    first = line.first_bad_night - timedelta(days=BASELINE_NIGHTS)
+    nights = (
+        select(*(func.count(view.c[each]).label(each) for each in MEASURED))
+        .where(view.c.series_id.in_(own), view.c.night.between(first, line.first_bad_night))
+        .group_by(view.c.series_id)
+    )
+    with explained(engine), engine.connect() as connection:
+        rows = connection.execute(nights).mappings().all()
+    return frozenset(each for each in MEASURED if any(row[each] > LEAST_NIGHTS for row in rows))
 
 
 def newest_night(engine: Engine) -> date | None:

@@ -14,6 +14,7 @@ from benchlib.analysis.changes import (
     Change,
     Thresholds,
     Values,
+    changes_and_ways_back,
     checked_thresholds,
     default_thresholds,
     detect_changes,
@@ -188,6 +189,25 @@ def test_what_is_put_right_within_days_is_told_to_be_over(bad_nights: int) -> No
     assert recovery.told_index <= 60 + bad_nights + 3
     assert recovered(values[: recovery.told_index + 1], change) == recovery
     assert detect_changes(values, epochs=[change.index, recovery.index])[1:] == []
+
+
+@pytest.mark.parametrize("bad_nights", [4, 6, 8, 15])
+def test_every_night_finds_the_ways_back_that_the_nights_before_it_found(bad_nights: int) -> None:
+    values = stepped(8, 110, (60, -0.06))
+    values[60 + bad_nights :] /= 0.94
+    whole, backs = changes_and_ways_back(values)
+    assert [each.direction for each in whole] == ["worse", "better"]
+    assert abs(whole[1].index - 60 - bad_nights) <= 1
+    assert (whole[1].relative_low < 0.06 / 0.94 < whole[1].relative_high, len(backs)) == (True, 1)
+    for night in range(60, 110):
+        known = [each for each in whole if each.told_index <= night]
+        assert changes_and_ways_back(values[: night + 1])[0] == known
+
+
+def test_a_way_back_is_not_looked_for_beyond_an_epoch() -> None:
+    values = stepped(8, 110, (60, -0.06))
+    values[66:] /= 0.94
+    assert changes_and_ways_back(values, epochs=[66])[1] == frozenset()
 
 
 def test_a_short_series_learns_and_borrows_the_spread_of_other_batch_sizes() -> None:

@@ -14,6 +14,7 @@ from benchlib.analysis.changes import (
     deterministic_changes,
     geometric_mean,
     noise_label,
+    renewed_mean,
     second_opinion,
     segments,
     trend,
@@ -98,6 +99,21 @@ def test_a_size_that_joins_later_takes_no_part() -> None:
     joined = np.concatenate((np.full(20, math.nan), quiet(9, 40)))
     after = geometric_mean({**sizes, 16: joined})
     assert after == before
+
+
+def test_the_mean_begins_anew_where_its_sizes_were_given_up() -> None:
+    old, new = ({size: size * quiet(size, 100) for size in sizes} for sizes in ((1, 2, 4), (8, 16, 32)))
+    for values in old.values():
+        values[50:] = math.nan
+    for values in new.values():
+        values[:50] = math.nan
+    means, begins = renewed_mean({**old, **new})
+    assert begins == (50,)
+    assert means[:50] == pytest.approx(geometric_mean(old).values[:50])
+    assert means[50:] == pytest.approx(geometric_mean(new).values[50:])
+    eleven = {size: values[:61] for size, values in (old | new).items()}
+    assert renewed_mean(eleven)[1] == ()  # they may come back
+    assert renewed_mean(old, epochs=[20])[1] == (20,)
 
 
 def test_a_mean_of_too_few_sizes_is_no_value() -> None:

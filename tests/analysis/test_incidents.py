@@ -147,3 +147,54 @@ def test_a_figure_far_off_in_the_wake_of_a_change_is_explained_by_it() -> None:
 def test_the_opposite_of_what_is_stored_of_the_same_night_is_left_out() -> None:
     (home,) = group([finding(10, relative=0.05)], [known("confirmed", finding(10))])
     assert (home.matched, home.new) == ({}, [])
+
+
+def test_of_two_stored_changes_nearby_each_is_found_again_as_itself() -> None:
+    one, other = finding(10, evidence={"sigma": -9.0}), finding(13, evidence={"sigma": -9.0})
+    there = known("confirmed", one, other)
+    (home,) = group([finding(13)], [there])
+    assert {key: each.first_bad_night for key, each in home.matched.items()} == {2: other.first_bad_night}
+    (home,) = group([finding(12), finding(13)], [there])
+    assert {key: each.first_bad_night.day for key, each in home.matched.items()} == {1: 14, 2: 15}
+    assert home.new == []
+
+
+def test_one_night_never_takes_the_place_of_what_several_told() -> None:
+    off = finding(10, suspect=True, evidence={"sigma": -9.0})
+    (home,) = group([off], [known("confirmed", finding(10))])
+    assert (home.matched, home.new, said(home)) == ({}, [], None)
+    twice = finding(10, evidence={"sigma": -9.0})
+    (home,) = group([twice], [known("suspect", off)])
+    assert set(home.matched) == {1}
+
+
+def test_a_loss_beside_the_end_of_a_gain_is_told() -> None:
+    gain = finding(10, relative=0.05)
+    end, loss = finding(30, relative=-0.0476, before=1050.0), finding(31, 4, -0.3)
+    over, new = group([end, loss], [known("confirmed", gain, direction="better")])
+    assert (over.new, said(over), new.new, said(new)) == ([end], "recovered", [loss], "confirmed")
+    over, new = group([loss], [known("recovered", gain, end, direction="better")])
+    assert (over.new, new.new, said(new)) == ([], [loss], "confirmed")
+
+
+@pytest.mark.parametrize("status", ["expected", "infra", "fixed", "wont_fix", "false_alarm", "recovered"])
+def test_what_is_settled_hides_nothing_that_comes_after(status: str) -> None:
+    there = known(status, finding(10))
+    same, later = finding(10, 4, -0.3), finding(11, 4, -0.3)
+    assert [each.new for each in group([same], [there])] == [[same]]
+    assert [each.new for each in group([later], [there])] == [[], [later]]
+
+
+def test_nothing_is_said_from_an_earlier_night_than_what_it_is_about() -> None:
+    off, twice = (finding(60, suspect=flag, evidence={"sigma": -9.0}) for flag in (True, False))
+    (pending,) = group([], [known("suspect", off)])
+    assert transition(pending, FIRST + timedelta(days=50)) is None
+    (over,) = group([twice], [known("recovered", twice)])
+    assert transition(over, FIRST + timedelta(days=65)) is None
+
+
+def test_a_night_measured_twice_is_not_yet_said_to_last() -> None:
+    (home,) = group([finding(100, evidence={"sigma": -9.0})], ())
+    found = transition(home, TODAY)
+    assert found is not None
+    assert (found.status, "not yet known to last" in found.reason) == ("confirmed", True)

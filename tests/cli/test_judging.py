@@ -11,7 +11,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from benchlib.cli import judging
 from benchlib.cli.judging import Column, print_table
@@ -54,6 +54,10 @@ def test_a_change_from_open_to_settled(bench: Bench, change: int) -> None:
         assert part in out
     assert bench("changes", "--direction", "better")[1] == "No change is open.\n"
     assert "not inf2 results" in out
+    bench("mute", "model", "bert*", "--days", "3", *WHO)
+    assert "1 more is muted" in bench("changes", "--direction", "worse")[1]
+    assert "more is muted" not in bench("changes", "--direction", "better")[1]
+    bench("mute", "end", "1", *WHO)
     assert bench("change", "ack", str(change), *WHO) == (
         0,
         f"change {change}: confirmed -> acknowledged\n",
@@ -75,7 +79,7 @@ def test_a_change_is_explained_with_all_that_was_said_about_it(bench: Bench, cha
         f"Change {change}, acknowledged: "
         "bert-base-uncased on cpu (not inf2): throughput -3.0% since 2026-03-02"
     )
-    assert scope == "Batch size 1: throughput -3.0%; P50, P90 and P99 unchanged."
+    assert scope == "Batch size 1: throughput -3.0%."  # with two nights, nothing is known of the others
     assert "- throughput, batch size 1, from 2026-03-02: 1000 inf/s -> 970 inf/s, -3.00%" in out
     ben, ana = out.splitlines()[-2:]
     assert ("Ben" in ben, "Asked upstream." in ben) == (True, True)
@@ -154,6 +158,20 @@ def test_judging_says_what_it_would_write_and_then_what_it_wrote(bench: Bench) -
         "bench: thresholds: '9' is not allowed; allowed: one of 1, 1-sensitive, 1-strict\n"
     )
     assert bench("judge", "--from", "2026-03-02", "--to", "2026-03-01")[0] == 2
+
+
+def test_judging_fails_when_something_could_not_be_judged(bench: Bench, engine: Engine) -> None:
+    with engine.begin() as connection:
+        rules = text(
+            "SELECT conname FROM pg_constraint WHERE conrelid = 'measurement'::regclass AND contype = 'c'"
+        )
+        for name in connection.scalars(rules).all():
+            connection.execute(text(f'ALTER TABLE measurement DROP CONSTRAINT "{name}"'))
+        connection.execute(text("UPDATE measurement SET p50_ms = -1"))
+    code, out, err = bench("judge")
+    assert (code, "configurations 0," in out) == (1, True)
+    assert err.startswith("bench: not judged: bert-base-uncased (")
+    assert "-1.0 is not allowed" in err
 
 
 def test_a_sweep_is_pinned_listed_and_unpinned(bench: Bench, engine: Engine) -> None:

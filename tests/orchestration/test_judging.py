@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from benchlib.errors import BadInput
+from benchlib.orchestration import judging
 from benchlib.orchestration.judging import Asked, Outcome, explain_incident, judge, mark_as_told
 from benchlib.records import CompilationRecord
 from benchlib.results import ArtifactRef, CompileResult
+from benchlib.store import detection
 from benchlib.store.incidents import (
     Chosen,
     IncidentLine,
@@ -202,7 +204,9 @@ def test_more_is_better_of_throughput_and_worse_of_latency(
     assert incident.direction == direction
     assert metrics <= set(incident.metrics)
     if metrics == {"p99_ms"}:
-        assert "Only the tail of the latency moved" in " ".join(explain_incident(engine, incident).sentences)
+        words = explain_incident(engine, incident)
+        assert "Only the tail of the latency moved" in " ".join(words.sentences)
+        assert "; no change told of throughput" in words.scope
 
 
 def test_two_steps_are_two_incidents(engine: Engine) -> None:
@@ -320,3 +324,121 @@ def test_who_judges_by_hand_has_seen_it(engine: Engine) -> None:
     assert [tuple(each) for each in told] == [
         (f"incident {moved.incident_id} confirmed {moved.annotation_id}", ["bench judge"])
     ]
+
+
+@pytest.mark.parametrize("bad_nights", [4, 8])
+def test_a_loss_put_right_within_days_is_over(engine: Engine, bad_nights: int) -> None:
+    Nights(BAD + 16, losing(0.1, BAD, BAD + bad_nights)).fill(engine)
+    night_by_night(engine, BAD + bad_nights - 1, first=BAD + bad_nights - 1)
+    assert only(engine).status == "confirmed"
+    night_by_night(engine, BAD + bad_nights + 4, first=BAD + bad_nights)
+    over = only(engine)
+    assert (over.status, over.first_bad_night) == ("recovered", night_of(BAD))
+    assert f"since {night_of(BAD + bad_nights)}" in (over.reason or "")
+    words = explain_incident(engine, over)
+    assert any("(limit 2.5)" in each and "way back 1" in each for each in words.evidence)
+    assert judge(engine, Asked()).moved == ()
+
+
+def test_judging_an_older_night_undoes_nothing(engine: Engine) -> None:
+    Nights(BAD + 10, losing(0.1, BAD)).fill(engine)
+    night_by_night(engine, BAD + 9, first=BAD)
+    before = rows(engine)
+    assert judge(engine, Asked(last=night_of(BAD))).rows == 0
+    assert judge(engine, Asked(last=night_of(BAD + 3))).rows == 0
+    assert judge(engine, Asked(last=night_of(BAD - 5))).rows == 0
+    assert rows(engine) == before
+    assert judge(engine, Asked()).moved == ()
+
+
+def test_a_night_far_off_stays_open_until_it_is_known_whether_it_lasts(engine: Engine) -> None:
+    Nights(BAD + 1, losing(0.1, BAD)).fill(engine)
+    judge(engine, Asked())
+    assert judge(engine, Asked(last=night_of(BAD - 10))).moved == ()
+    assert judge(engine, Asked(first=night_of(BAD + 1), last=night_of(BAD + 1))).moved == ()
+    assert only(engine).status == "suspect"
+    Nights(1, first=BAD + 1).fill(engine)
+    judge(engine, Asked(first=night_of(BAD + 1)))
+    assert only(engine).status == "recovered"
+
+
+def test_what_was_written_while_it_waited_is_judged(engine: Engine) -> None:
+    """Two sweeps of a model end at once: whoever comes second sees what the first one did."""
+    whole = Nights(BAD + 4, losing(0.1, BAD), missing=lambda night, size: (night >= BAD + 2) and size > 1)
+    whole.fill(engine)
+    late = [Nights(BAD + 4, losing(0.1, BAD), missing=lambda night, size: night < BAD + 2 or size == 1)]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def meanwhile(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "pg_advisory_xact_lock" in statement and late:
+            late.pop().fill(engine)
+
+    judge(engine, Asked())
+    shifts = list_incident_changes(engine, only(engine).incident_id)
+    nights_told = {each.batch_size: each.evidence.get("tested_nights") for each in shifts if each.batch_size}
+    assert set(nights_told) == {1, 2, 4}
+    assert None not in nights_told.values()  # which is what one night alone has
+
+
+def refusing(engine: Engine, configuration_id: Any) -> None:
+    """The database refuses every shift of a configuration."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE 'not this one' USING ERRCODE = 'check_violation'; END $$"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE INSERT ON change FOR EACH ROW "
+                f"WHEN (NEW.configuration_id = '{configuration_id}') EXECUTE FUNCTION refuse()"
+            )
+        )
+
+
+def test_one_configuration_that_cannot_be_judged_keeps_no_other_from_it(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Nights(BAD + 5, losing(0.1, BAD)).fill(engine)
+    others = [nights.sweep(night, run_id=f"cpu-{night}") for night in range(BAD + 5)]
+    Repository(engine).record_all(
+        [nights.measurement(each, 1, 500.0, environment=fleet.CPU) for each in others]
+    )
+    with detection.judging(engine) as connection:
+        (real,) = [each for each in detection.configurations(connection) if each.hardware]
+    refusing(engine, real.configuration_id)
+    outcome = judge(engine, Asked())
+    assert [each.configuration.hardware for each in outcome.judged] == [False]
+    (refused,) = outcome.refused
+    assert (refused.configuration, "not this one" in str(refused)) == (real, True)
+    assert rows(engine)["incident"] == []
+    monkeypatch.setenv("BENCH_DATABASE_URL", database_url)
+    assert judging.judge_sweep(nights.sweep(BAD + 4)).extra()["not_judged"] == [str(refused)]
+
+
+def test_a_night_that_is_not_over_misses_nothing(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    own = [nights.sweep(n, run_id=f"n-{n}", created_at=now - timedelta(days=n)) for n in range(2, 8)]
+    Repository(engine).record_all([nights.measurement(each, 1, 500.0) for each in own])
+    other = nights.sweep(50, run_id="another", backend="cpu", created_at=now)
+    Repository(engine).record(fleet.attempt(other, 1, result=fleet.measured(other, 1, 9.0, 300.0)))
+    judge(engine, Asked())
+    events = list_night_events(engine, now.date() - timedelta(days=2), now.date())
+    assert {(each.kind, each.night) for each in events} == {("missing", now.date() - timedelta(days=1))}
+
+
+def test_a_night_measures_three_batch_sizes_again_and_none_twice(engine: Engine) -> None:
+    Nights(BAD + 1, losing(0.1, BAD)).fill(engine)
+    first = nights.sweep(BAD)
+    again = nights.sweep(BAD, run_id="again", created_at=first.created_at + timedelta(hours=3))
+    Repository(engine).record_all(
+        [nights.measurement(again, size, level * 0.9) for size, level in nights.LEVELS.items()]
+    )
+    assert judging._suspicious(engine, again) == []
+    assert sorted(judging._suspicious(engine, first)) == [1, 2, 4]
+    assert sorted(judging._suspicious(engine, first)) == [1, 2, 4]
+    with detection.judging(engine) as connection:
+        assert detection.confirmations(connection, again.sweep_id, again.night) == 3
+        # Three batch sizes, each with throughput, P50, P90 and P99.
+        assert judging._rules(connection, "1", again.night).series_count == 12

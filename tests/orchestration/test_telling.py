@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 
 from benchlib.orchestration import judging
-from benchlib.orchestration.judging import Asked, judge, tell
+from benchlib.orchestration.judging import Asked, Judged, judge, tell
 from benchlib.orchestration.notify import Channel
 from benchlib.report.notifications import Message
 from benchlib.store.judgements import Remark, judge_incidents
 from benchlib.store.mutes import mute, unmute
-from tests.store import nights
+from benchlib.store.repository import Repository
+from tests.store import fleet, nights
 from tests.store.nights import Nights, losing, night_of
 
 ANA = Remark(author="Ana", reason="Known.")
@@ -38,8 +40,12 @@ def told(monkeypatch: pytest.MonkeyPatch, database_url: str) -> list[Message]:
 
 def night(engine: Engine, last: int) -> None:
     """A night as the task lives it."""
-    judge(engine, Asked(last=night_of(last)))
-    tell(nights.sweep(last), [MAIL], "https://airflow.example/run")
+    judged = judge(engine, Asked(last=night_of(last))).judged
+    tell(ids_of(judged), [MAIL], "https://airflow.example/run")
+
+
+def ids_of(judged: Sequence[Judged]) -> list[uuid.UUID]:
+    return [each.configuration.configuration_id for each in judged]
 
 
 def test_each_change_of_the_status_is_told_once(engine: Engine, told: list[Message]) -> None:
@@ -59,10 +65,10 @@ def test_each_change_of_the_status_is_told_once(engine: Engine, told: list[Messa
 
 def test_what_no_channel_took_is_told_the_next_night(engine: Engine, told: list[Message]) -> None:
     Nights(BAD + 7, losing(0.05, BAD)).fill(engine)
-    judge(engine, Asked())
-    assert tell(nights.sweep(BAD + 6), []) == ()
-    assert tell(nights.sweep(BAD + 6), [MAIL]) == (1,)
-    assert tell(nights.sweep(BAD + 6), [MAIL]) == ()
+    ids = ids_of(judge(engine, Asked()).judged)
+    assert tell(ids, []) == ()
+    assert tell(ids, [MAIL]) == (1,)
+    assert tell(ids, [MAIL]) == ()
 
 
 def test_a_mute_is_silent_and_what_it_hid_is_told_when_it_ends(engine: Engine, told: list[Message]) -> None:
@@ -113,3 +119,30 @@ def test_a_second_measurement_is_a_sweep_of_its_own() -> None:
     )
     assert (again.spec.batch_sizes, again.spec.model) == ((4,), sweep.spec.model)
     assert again.sweep_id not in (sweep.sweep_id, uuid.UUID(int=0))
+
+
+def test_a_dag_tells_its_own_channels_of_what_it_judged_alone(
+    engine: Engine, told: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Nights(BAD + 7, losing(0.05, BAD)).fill(engine)
+    other = nights.sweep(BAD + 6, run_id="another", backend="cpu")
+    Repository(engine).record(fleet.attempt(other, 1, result=fleet.measured(other, 1, 9.0, 300.0)))
+    mine = ids_of(judge(engine, Asked(backend="neuron")).judged)
+    others = ids_of(judge(engine, Asked(backend="cpu")).judged)
+    assert (tell(others, [MAIL]), told) == ((), [])
+    assert tell(mine, [MAIL]) == (1,)
+    # What was told is not even put into words again.
+    monkeypatch.delattr(judging, "explain_incident")
+    assert tell(mine, [MAIL]) == ()
+
+
+def test_the_verdict_of_a_sweep_is_what_the_detector_said_before_the_next_one(
+    engine: Engine, told: list[Message]
+) -> None:
+    Nights(BAD + 7, losing(0.05, BAD)).fill(engine)
+    last, before = nights.sweep(BAD + 6), nights.sweep(BAD + 5)
+    assert judging.judge_sweep(before).word == "no change"  # it was said only now, after the last one
+    assert judging.judge_sweep(last).of("worse") == [1]
+    judge_incidents(engine, [1], "fixed", ANA)
+    judge_incidents(engine, [1], "reopened", ANA)
+    assert judging.judge_sweep(last).word == "no change"

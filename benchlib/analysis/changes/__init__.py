@@ -7,8 +7,10 @@ nights from 0. Values must be positive and finite: they are rates, times and siz
 - `judge_tonight`: the last night alone, given where the baseline began: for nightly use.
 - `suspect`, `learning`: single parts of that.
 - `recovered`: whether a change is gone again, in the nights in which the scan still learns the new level.
+- `changes_and_ways_back`: both together, for nightly use.
 - `deterministic_changes`: for compile time, memory and artifact size.
 - `geometric_mean`: one series out of those of all batch sizes.
+- `renewed_mean`: the same over years in which the batch sizes themselves are replaced.
 - `in_hindsight`: date and size of a change once more nights show them.
 - `segments`, `second_opinion`: the second method, in hindsight.
 - `levels`, `returned_to`: what the changes mean.
@@ -41,8 +43,8 @@ from benchlib.analysis.changes.model import (
     Trend,
     Verdict,
 )
-from benchlib.analysis.changes.panel import geometric_mean
-from benchlib.analysis.changes.recovery import recovered
+from benchlib.analysis.changes.panel import geometric_mean, renewed_mean
+from benchlib.analysis.changes.recovery import changes_and_ways_back, recovered
 from benchlib.analysis.changes.scan import detect_changes
 from benchlib.analysis.changes.series import Values
 from benchlib.analysis.changes.thresholds import (
@@ -71,6 +73,7 @@ __all__ = [
     "Trend",
     "Values",
     "Verdict",
+    "changes_and_ways_back",
     "checked_thresholds",
     "default_thresholds",
     "detect_changes",
@@ -83,6 +86,7 @@ __all__ = [
     "levels",
     "noise_label",
     "recovered",
+    "renewed_mean",
     "returned_to",
     "second_opinion",
     "segments",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,6 +50,54 @@ def geometric_mean(by_batch_size: Mapping[int, Values]) -> GeometricMean:
         values=tuple(np.exp(values).tolist()),
         batch_sizes=tuple(size for size, member in zip(sizes, members, strict=True) if member),
         estimated=tuple(estimated),
+    )
+
+
+def renewed_mean(
+    by_batch_size: Mapping[int, Values], epochs: Iterable[int] = ()
+) -> tuple[Floats, tuple[int, ...]]:
+    """`geometric_mean`, begun anew at every epoch, and where the sizes that took part were given up.
+
+    They were when, of the nights on which any size has data, fewer than half of them are there on 12 running:
+    at the first of these the mean begins anew, with the sizes that are there then. Before the twelfth there
+    is no value, so that no night's value depends on a later night once 12 nights have data.
+
+    Args:
+        by_batch_size: as in `geometric_mean`, at least one.
+        epochs: indices of nights.
+
+    Returns the mean, shape (nights,), and the indices at which it begins anew, ascending: values on both
+    sides of one are of different sizes and must not be compared.
+
+    Raises:
+        BadInput: as in `geometric_mean`.
+    """
+    nights = len(next(iter(by_batch_size.values())))
+    begins = sorted({0, *(each for each in epochs if 0 < each < nights)})
+    means, at = [np.empty(0)], 0
+    while at < len(begins):
+        stop = begins[at + 1] if at + 1 < len(begins) else nights
+        part = {size: values[begins[at] : stop] for size, values in by_batch_size.items()}
+        mean = geometric_mean(part)
+        until = _given_up(part, mean)
+        if until is not None:
+            begins.insert(at + 1, begins[at] + until)
+        means.append(np.array(mean.values[:until], dtype=np.float64))
+        at += 1
+    return np.concatenate(means), tuple(begins[1:])
+
+
+def _given_up(by_batch_size: Mapping[int, Values], mean: GeometricMean) -> int | None:
+    """The first of 12 nights running that lack more than half of the sizes of the mean."""
+    if not mean.batch_sizes:
+        return None
+    there = {size: ~np.isnan(_logs(values)) for size, values in by_batch_size.items()}
+    nights = np.flatnonzero(np.any(list(there.values()), axis=0))
+    present = np.sum([there[size] for size in mean.batch_sizes], axis=0)[nights]
+    few = 2 * present < len(mean.batch_sizes)
+    bounds = [-1, *np.flatnonzero(~few).tolist(), few.size]
+    return next(
+        (int(nights[one + 1]) for one, other in pairwise(bounds) if other - one > FOUNDING_NIGHTS), None
     )
 
 
