@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchlib.core.stopping import StopRequest, stop_on_signal
 from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
-from benchlib.results import CompileResult, Failure, InterleavedResult, Measurement
+from benchlib.results import CompileResult, Failure, InterleavedResult, Measurement, samples_filename
 from benchlib.spec import CompileRequest, InterleavedRequest, MeasureRequest, ModelSpec, Precision
 
 log = logging.getLogger("benchlib")
@@ -79,7 +79,7 @@ def _attempt(
     job: _Job, request: Request, result: Path, samples: Path | None, told_to_stop: StopRequest
 ) -> int:
     try:
-        _write(result, job.run(request, told_to_stop, samples))
+        _leave(result, job.run(request, told_to_stop, samples), request, samples)
     except BadInput as error:
         _say(str(error))
         _write(result, Failure(stage=job.stage, kind="bad_input", message=str(error)))
@@ -182,6 +182,26 @@ def _check_result_path(path: Path) -> None:
 def _check_samples_path(path: Path | None) -> None:
     if path is not None and not (path.is_dir() and os.access(path, os.W_OK)):
         raise BadInput("samples", str(path), "a directory that exists and can be written")
+
+
+def _leave(path: Path, made: BaseModel, request: Request, samples: Path | None) -> None:
+    """Write the result; the raw samples give way to it where there is no room for both."""
+    try:
+        _write(path, made)
+    except NoRoom:
+        if not _samples_removed(request, samples):
+            raise
+        _write(path, made)
+        log.warning("the raw samples are not kept: there was no room for them beside the result")
+
+
+def _samples_removed(request: Request, samples: Path | None) -> bool:
+    parts = request.requests if isinstance(request, InterleavedRequest) else (request,)
+    paths = [samples / samples_filename(part.batch_size) for part in parts] if samples else []
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        path.unlink()
+    return bool(there)
 
 
 def _write(path: Path, result: BaseModel) -> None:

@@ -148,7 +148,7 @@ class ArtifactStore:
             self._fs.pipe_file(path, b"probe")
             self._fs.rm_file(path)
         except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
-            allowed = f"a URL that can be written ({_reason(error)})"
+            allowed = f"a URL that can be written ({reason_of(error)})"
             raise BadInput("artifact_url", self.shown, allowed) from error
         except Exception as error:  # every file system has its own exceptions for its own refusals
             with suppress(Exception):
@@ -231,7 +231,7 @@ class ArtifactStore:
         no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
         mend = "make room there" if no_room else "see that this host can reach it and may use it"
         return BenchError(
-            f"the artifact store {self.shown} {what}: {_reason(error)}; {mend}, or set BENCH_ARTIFACT_URL "
+            f"the artifact store {self.shown} {what}: {reason_of(error)}; {mend}, or set BENCH_ARTIFACT_URL "
             "to another place, then run it again"
         )
 
@@ -282,7 +282,7 @@ class ArtifactStore:
         return path
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What a file system says, in one line and without secrets."""
     said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     return _SECRETS.sub("...", " ".join(said.split()))

@@ -13,7 +13,8 @@ in a fresh process. Finds one verdict for every metric at every batch size, and 
 
 Started by hand, never by itself. With the same interpreter on both sides it measures its own false alarms. An
 upgrade is accepted with `bench experiment accept`: the nightly series then begin anew with it.
-The device's tasks need the pool `inf2_host` with 4 slots and a worker on the queue `inf2`.
+Nightly sweeps go on meanwhile: `measure` holds the device for one pair at a time, and no slot of the pool.
+`compile` needs the pool `inf2_host`, and both need a worker on the queue `inf2`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from benchlib.orchestration.comparing_params import comparison_spec, describe, flat_params, form_schema
 from benchlib.orchestration.declarations import deployed_sweeps
-from benchlib.orchestration.names import COMPILE_SLOTS, DEVICE_POOL, DEVICE_POOL_SLOTS, DEVICE_QUEUE
+from benchlib.orchestration.names import COMPILE_SLOTS, DEVICE_POOL, DEVICE_QUEUE
 from benchlib.orchestration.run_notices import on_failed_run
 from benchlib.settings import Settings
 
@@ -126,7 +127,9 @@ def compile(side: str) -> dict[str, Any]:  # noqa: A001 - the task's name
         return compile_side(current_experiment(), side).model_dump(mode="json")
 
 
-@task(pool_slots=DEVICE_POOL_SLOTS, execution_timeout=MEASURE_AT_MOST, retries=3, **DEVICE)
+# Outside the pool, which it would fill for hours: the device's lock guards each pair, and between two pairs
+# the nightly sweeps have their turn.
+@task(queue=DEVICE_QUEUE, execution_timeout=MEASURE_AT_MOST, retries=3)
 def measure(sides: list[dict[str, Any]]) -> int:
     """Measure what is not measured yet, and return how many pairs there are."""
     from benchlib.orchestration.comparing import log_step, measure_pairs, sides_of

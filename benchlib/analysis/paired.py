@@ -133,6 +133,8 @@ class Blank:
     batch_size: int
     metric: Metric
     reason: str
+    pairs: int = 0
+    """That have it: with any, more batches might have decided; with none, nobody asked for it."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,13 @@ class Family:
 
     @property
     def verdict(self) -> Verdict:
-        """Worse if anything is; else undecided if anything is; else better if anything is."""
-        found = {judgement.verdict for judgement in self.judgements}
+        """Worse if anything is; else undecided if anything is; else better if anything is.
+
+        A metric that some pairs have, but too few to judge it, is undecided.
+        """
+        found: set[Verdict] = {judgement.verdict for judgement in self.judgements}
+        if any(blank.pairs for blank in self.blanks):
+            found.add("undecided")
         ranked: tuple[Verdict, ...] = ("worse", "undecided", "better", "no worse")
         return next((verdict for verdict in ranked if verdict in found), "undecided")
 
@@ -212,7 +219,8 @@ def verdict_of(found: Estimate, metric: Metric, min_effect: float, significant: 
 def judge_pairs(pairs: Iterable[Pair], limits: Limits = DEFAULT_LIMITS) -> Family:
     """Judge every metric at every batch size, and the geometric mean over them, as one family.
 
-    Batch sizes with fewer than `FEWEST_PAIRS` pairs are left out; a metric that a pair lacks is a blank.
+    Batch sizes with fewer than `FEWEST_PAIRS` pairs are left out. A metric that pairs lack is judged by those
+    that have it, and is a blank where these are fewer.
     """
     by_size = _judgeable(pairs)
     series = [
@@ -267,7 +275,7 @@ def _judgeable(pairs: Iterable[Pair]) -> dict[int, list[Pair]]:
 def _series(size: int, metric: Metric, own: Sequence[Pair]) -> _Series | None:
     both = [pair.figures.get(metric) for pair in own]
     known = [each for each in both if each is not None]
-    if len(known) < len(both):
+    if len(known) < FEWEST_PAIRS:
         return None
     ratios = tuple(math.log(new / old) for old, new in known)
     old, new = np.median(np.array(known), axis=0)
@@ -277,8 +285,8 @@ def _series(size: int, metric: Metric, own: Sequence[Pair]) -> _Series | None:
 def _mean_series(metric: Metric, by_size: Mapping[int, Sequence[Pair]]) -> _Series | None:
     """Of the k-th pairs of all batch sizes, which were measured about the same time."""
     ratios = [[pair.log_ratio(metric) for pair in own] for own in by_size.values()]
-    together = list(zip(*ratios, strict=False))
-    if any(ratio is None for of_size in ratios for ratio in of_size):
+    together = [each for each in zip(*ratios, strict=False) if None not in each]
+    if len(together) < FEWEST_PAIRS:
         return None
     return _Series(None, metric, tuple(float(np.mean(np.array(each, float))) for each in together))
 
@@ -300,7 +308,8 @@ def _judged(series: Sequence[_Series], limits: Limits) -> Iterable[Judgement]:
 def _blanks(by_size: Mapping[int, Sequence[Pair]]) -> Iterable[Blank]:
     for size, own in by_size.items():
         for metric in METRICS:
-            lacking = sum(pair.figures.get(metric) is None for pair in own)
-            if lacking:
+            known = sum(pair.figures.get(metric) is not None for pair in own)
+            if known < FEWEST_PAIRS:
                 needs = f": it needs {P99_SAMPLES} batches in each round" if metric == "p99_ms" else ""
-                yield Blank(size, metric, f"{lacking} of {len(own)} pairs lack it{needs}")
+                told = f"{len(own) - known} of {len(own)} pairs lack it{needs}"
+                yield Blank(size, metric, told, known)

@@ -160,7 +160,7 @@ def compare(
         _check_sides(record, settings)
     report = _run(record, settings, quiet=as_json)
     _show(report, as_json)
-    if fail and report.verdict not in ("better", "no worse"):
+    if report.verdict == "not compared" or (fail and report.verdict not in ("better", "no worse")):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,8 @@ from sqlalchemy import URL
 
 from benchlib.errors import BadInput, BenchError
 from benchlib.orchestration.comparing import bring_in_journals
+from benchlib.orchestration.comparing_journal import LOGGED as LOGGED_PAIR
+from benchlib.orchestration.comparing_journal import rescue_pairs
 from benchlib.settings import Settings
 from benchlib.store.database import DATABASE, engine_for, open_repository, url_of
 from benchlib.store.embedded_postgres import EmbeddedPostgres, binary
@@ -94,7 +98,8 @@ def replay(
         typer.Option(
             "--log",
             metavar="FILE",
-            help=f"First take in the results of a task's log, in lines with {LOGGED.strip()}; repeatable.",
+            help=f"First take in the results of a task's log, in lines with {LOGGED.strip()} or "
+            f"{LOGGED_PAIR.strip()}; repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -108,7 +113,7 @@ def replay(
     settings = Settings.from_environment()
     spool = Spool(settings.spool_dir)
     for file in log or ():
-        typer.echo(f"{_rescued(spool, file)} taken in from {file}")
+        typer.echo(f"{_rescued(spool.rescue, file)} taken in from {file}")
     try:
         report = spool.replay(open_repository(settings, start_embedded=True))
     except DatabaseUnreachable as error:
@@ -118,19 +123,23 @@ def replay(
     )
     for poisoned in report.poisoned:
         typer.echo(f"  {poisoned.path}: {poisoned.reason}")
+    for file in log or ():
+        if pairs := _rescued(partial(rescue_pairs, settings), file):
+            typer.echo(f"{pairs} pairs taken in from {file}")
     if report.stopped_by is not None:
         raise report.stopped_by
     if experiments := bring_in_journals(settings):
         typer.echo(f"{experiments} experiments looked at: `bench experiment list`")
 
 
-def _rescued(spool: Spool, log: Path) -> int:
+def _rescued(rescue: Callable[[str], int], log: Path) -> int:
     try:
-        return spool.rescue(log.read_text())
+        return rescue(log.read_text())
     except OSError as error:
         raise BadInput("--log", str(log), f"a file that can be read ({error.strerror})") from error
     except ValueError as error:
-        raise BadInput("--log", str(log), f"a task's log whose {LOGGED.strip()} lines are whole") from error
+        marks = f"{LOGGED.strip()} and {LOGGED_PAIR.strip()}"
+        raise BadInput("--log", str(log), f"a task's log whose {marks} lines are whole") from error
 
 
 def _embedded_settings(verb: str) -> Settings:

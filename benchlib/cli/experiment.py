@@ -55,8 +55,9 @@ Experiment = Annotated[str, typer.Argument(help="Run id, or the beginning of an 
 @app.command("list")
 def list_command(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the experiments, newest first. What the database has missed of this host's is brought in."""
+    engine = reading()  # which starts the embedded server
     bring_in_journals(Settings.from_environment())
-    found = list_experiments(reading(), limit)
+    found = list_experiments(engine, limit)
     if as_json:
         print_json(found)
     elif not found:

@@ -61,7 +61,8 @@ def measure_in_turns(
             for session, figures in zip(sessions, driven, strict=True)
         ]
     for session, figures in zip(sessions, driven, strict=True):
-        keep_samples(figures, session.request.batch_size, samples)
+        if not interrupted():
+            keep_samples(figures, session.request.batch_size, samples)
     measured = (measurement_of(session, what, began) for session, what in zip(sessions, seen, strict=True))
     return InterleavedResult(measurements=tuple(measured))
 

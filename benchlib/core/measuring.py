@@ -47,7 +47,8 @@ def measure_program(
     with tempfile.TemporaryDirectory(prefix="bench-measure-") as name:
         session = Session.open(request, backend, began.layout, Path(name))
         seen = _drive(session, Path(name), interrupted)
-    keep_samples(seen.driven, request.batch_size, samples)
+    if not interrupted():
+        keep_samples(seen.driven, request.batch_size, samples)
     return measurement_of(session, seen, began)
 
 

@@ -9,6 +9,7 @@ shape (arrivals,), see `benchlib.loadgen.open_loop.OpenLoopRun`; latency is end 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +22,22 @@ log = logging.getLogger(__name__)
 
 
 def keep_samples(driven: Driven, batch_size: int, directory: Path | None) -> None:
-    """Write the samples into a directory, if there is one; a full disk costs a warning, no measurement."""
-    readings = _readings(driven)
-    if directory is None or not readings:
+    """Write the samples into a directory, if there is one; that it fails costs a warning, no measurement.
+
+    Those of an interrupted run are left: whoever stopped it gives it seconds, and the result comes first.
+    """
+    if directory is None or driven.course.interrupted:
         return
     path = directory / samples_filename(batch_size)
     try:
-        np.savez_compressed(path, **readings)  # type: ignore[arg-type]
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        log.warning("the raw samples of batch size %d are not kept: %s", batch_size, error.strerror)
+        readings = _readings(driven)
+        if readings:
+            np.savez_compressed(path, **readings)  # type: ignore[arg-type]
+    except (OSError, MemoryError, ValueError) as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        why = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        log.warning("the raw samples of batch size %d are not kept: %s", batch_size, why)
 
 
 def _readings(driven: Driven) -> dict[str, NDArray[np.int64]]:

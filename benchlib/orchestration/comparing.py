@@ -26,6 +26,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from benchlib.analysis.paired import Side, pairs_wanted
+from benchlib.artifacts import ArtifactStore
+from benchlib.errors import BenchError
 from benchlib.experiments import (
     ComparisonSpec,
     ExperimentRecord,
@@ -36,6 +38,7 @@ from benchlib.experiments import (
 )
 from benchlib.interpreters import find_neuron_interpreter
 from benchlib.orchestration.comparing_journal import (
+    SIDES,
     CompiledSide,
     Keeper,
     Program,
@@ -45,16 +48,23 @@ from benchlib.orchestration.comparing_journal import (
 from benchlib.orchestration.comparing_outputs import outputs_notes
 from benchlib.orchestration.comparing_params import comparison_spec
 from benchlib.orchestration.comparing_plan import (
-    SIDES,
     Turns,
+    broken_off,
     comparable_sizes,
     family_of,
     next_turns,
     problems_of,
 )
 from benchlib.orchestration.device_lock import device_lock
-from benchlib.orchestration.job import DEVICE_TIMEOUT_S, STEP_TIMEOUT_S, asked_s, interpreter_of
-from benchlib.orchestration.launcher import StepFailed, StepInterrupted, run_step
+from benchlib.orchestration.job import (
+    DEVICE_TIMEOUT_S,
+    STEP_TIMEOUT_S,
+    asked_s,
+    interpreter_of,
+    is_hosts,
+    is_retryable,
+)
+from benchlib.orchestration.launcher import Measured, StepFailed, StepInterrupted, run_step
 from benchlib.report.comparing import (
     ComparisonReport,
     notes_on,
@@ -177,21 +187,31 @@ def measure_pairs(
     how many pairs there are.
 
     Raises:
-        BenchError: the device was not free in time, or nothing can be kept.
+        BenchError: the device was not free in time, nothing can be kept, a side is not what it was, or
+            neither can be measured any more.
     """
     settings, record = Settings.from_environment(), with_environments(record, sides)
     driver = _Driver(record, sides, settings)
     with open_keeper(record, settings) as keeper:
+        keeper.check_sides()
         done = keeper.begin()
         keeper.note_sides(sides.values())
         while turns := next_turns(record.spec, comparable_sizes(record.spec, sides), done):
-            pairs = driver.measure(turns)
-            for pair in pairs:
-                keeper.keep(pair)
-            done = [*done, *pairs]
+            done = [*done, *_kept(keeper, driver.measure(turns), done)]
             tell(_step(record, sides, done))
             time.sleep(BETWEEN_PAIRS_S)
     return len(done)
+
+
+def _kept(keeper: Keeper, pairs: Sequence[PairRecord], done: Sequence[PairRecord]) -> Sequence[PairRecord]:
+    """Keep new pairs, but none that would end the experiment for a fault of the host."""
+    faults = {each.batch_size: broken_off([*done, each], each.batch_size) for each in pairs}
+    good = [each for each in pairs if faults[each.batch_size] is None]
+    for each in good:
+        keeper.keep(each)
+    if told := [fault for fault in faults.values() if fault]:
+        raise BenchError(f"{'; '.join(told)}: mend that, then go on; all pairs that were finished are kept")
+    return good
 
 
 def conclude(record: ExperimentRecord, sides: Mapping[Side, CompiledSide]) -> Concluded:
@@ -216,8 +236,14 @@ def conclude_and_log(record: ExperimentRecord, sides: Mapping[Side, CompiledSide
 
     Raises:
         DatabaseUnreachable: it is not stored; all that it is made of is.
+        BenchError: pairs that make it final are on another host.
     """
     concluded = conclude(record, sides)
+    if concluded.not_stored is None and not concluded.report.finished:
+        raise BenchError(
+            "pairs are missing here: they wait on another host; run `bench experiment list` there, which "
+            "also finds the verdict"
+        )
     target = io.StringIO()
     print_report(concluded.report, plain_console(target))
     for line in target.getvalue().splitlines():
@@ -250,7 +276,6 @@ def report_of(
 ) -> ComparisonReport:
     """What the pairs say so far."""
     problems = problems_of(record.spec, sides, pairs)
-    sizes = comparable_sizes(record.spec, sides)
     family = family_of(record.spec, pairs, problems)
     notes = (*notes_on(record.spec, pairs), *outputs_notes(sides, pairs, settings))
     return ComparisonReport(
@@ -260,8 +285,12 @@ def report_of(
         notes=notes,
         verdict=verdict_on(family, problems),
         sentence=sentence_on(record.spec, family, problems),
-        finished=next_turns(record.spec, sizes, pairs) is None,
+        finished=_is_over(record.spec, sides, pairs),
     )
+
+
+def _is_over(spec: ComparisonSpec, sides: Mapping[Side, CompiledSide], pairs: Sequence[PairRecord]) -> bool:
+    return next_turns(spec, comparable_sizes(spec, sides), pairs) is None
 
 
 def stored_report(engine: Engine, experiment_id: uuid.UUID) -> ComparisonReport | None:
@@ -293,15 +322,14 @@ def bring_in_journals(settings: Settings) -> int:
         if record is None:
             continue
         sides = journal.sides()
-        if journal.finished_at() and len(sides) == len(SIDES):
-            conclude(record, sides)
-            continue
         with open_keeper(with_environments(record, sides), settings) as keeper:
-            keeper.begin()
+            pairs = keeper.begin()
             keeper.bring_in()
             stored = stored_experiment(keeper.engine, record.experiment_id)
         if stored is not None and stored.finished_at is not None:  # concluded on another host
             journal.remove()
+        elif len(sides) == len(SIDES) and _is_over(record.spec, sides, pairs):
+            conclude(record, sides)
     return len(found)
 
 
@@ -340,13 +368,39 @@ def _compile(spec: ComparisonSpec, python: Path, size: int, settings: Settings) 
     what = f"compile of batch size {size} for a comparison"
     with device_lock(settings.device_lock, exclusive=False, what=what, timeout_s=DEVICE_TIMEOUT_S) as lock:
         try:
-            result = run_step(python, request, timeout_s=STEP_TIMEOUT_S, keep_open=[lock])
+            result = _run_compile(python, request, lock)
         except StepFailed as failed:
-            if failed.failure.kind == "bad_input":  # what was asked is wrong, not the SDK
-                raise
+            _check_blame(failed, settings)
             return Problem(batch_size=size, side="both", stage="compile", reason=failed.failure.message)
     assert isinstance(result, CompileResult)
     return result
+
+
+def _run_compile(python: Path, request: CompileRequest, lock: int) -> CompileResult | Measured:
+    """Once more where that may end differently; a second hour for what had one would not."""
+    try:
+        return run_step(python, request, timeout_s=STEP_TIMEOUT_S, keep_open=[lock])
+    except StepFailed as failed:
+        if failed.failure.kind == "timeout" or not is_retryable(failed):
+            raise
+        log.warning("tried once more: %s", failed)
+        return run_step(python, request, timeout_s=STEP_TIMEOUT_S, keep_open=[lock])
+
+
+def _check_blame(failed: StepFailed, settings: Settings) -> None:
+    """Raise what says nothing of the SDK; what passes counts against its side.
+
+    Raises:
+        StepFailed: what was asked is wrong, it was stopped or ran out of time, or the host is broken.
+        BenchError: the store of the programs cannot be used.
+    """
+    failure = failed.failure
+    if isinstance(failed, StepInterrupted) or failure.kind in ("bad_input", "timeout") or is_hosts(failure):
+        raise failed
+    try:
+        ArtifactStore(settings.artifact_url).probe()
+    except BenchError as away:
+        raise BenchError(f"{away} (the step said: {failure.message})") from failed
 
 
 @dataclass(frozen=True)
@@ -393,7 +447,10 @@ class _Driver:
             log.warning("%s side: %s", side, failed)
             return dict.fromkeys(sizes, TurnRecord.without(failed.failure.message))
         assert not isinstance(result, CompileResult)
-        return {each.batch_size: TurnRecord.of(each) for each in _measurements(result)}
+        measured = _measurements(result)
+        for each in measured:
+            check_same_environment(self.record.environment_of(side), each.environment, side)
+        return {each.batch_size: TurnRecord.of(each) for each in measured}
 
     def _request(self, side: Side, size: int) -> MeasureRequest:
         sweep = self.record.spec.sweep

@@ -6,13 +6,14 @@ database is tried. The folder goes when the database has the verdict and every p
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,9 +29,16 @@ from benchlib.settings import Settings
 from benchlib.spec import Spec
 from benchlib.store.database import engine_for
 from benchlib.store.errors import DatabaseUnreachable
-from benchlib.store.experiments import record_experiment, record_pairs, stored_experiment
+from benchlib.store.experiments import (
+    check_same_environment,
+    record_experiment,
+    record_pairs,
+    stored_experiment,
+)
 
 log = logging.getLogger(__name__)
+
+SIDES: tuple[Side, Side] = ("old", "new")
 
 LOGGED = "BENCH-PAIR "
 """Begins a line of the log that holds a pair which is nowhere else."""
@@ -148,6 +156,22 @@ class Keeper:
         self._owed: list[PairRecord] = []
         """What the database has not confirmed."""
 
+    def check_sides(self) -> None:
+        """Refuse to measure beside pairs that were measured in another environment.
+
+        Raises:
+            BenchError: what differs.
+        """
+        before = [self.journal.record()] if self.journal.pairs() else []
+        with suppress(DatabaseUnreachable):  # said by whatever is kept next
+            stored = stored_experiment(self.engine, self.record.experiment_id)
+            before += [stored.record] if stored and stored.pairs else []
+        for each in filter(None, before):
+            for side in SIDES:
+                now = self.record.environment_of(side)
+                if now is not None:
+                    check_same_environment(each.environment_of(side), now, side)
+
     def begin(self) -> list[PairRecord]:
         """Keep what is asked, and return the pairs that are finished already, here or in the database.
 
@@ -167,7 +191,7 @@ class Keeper:
             log.warning("%s; the pairs wait in %s", error, self.journal.directory)
             stored = None
         there = {(pair.batch_size, pair.number): pair for pair in stored.pairs} if stored else {}
-        return [pair for _, pair in sorted({**there, **here}.items())]
+        return [pair for _, pair in sorted({**here, **there}.items())]
 
     def note_sides(self, sides: Iterable[CompiledSide]) -> None:
         """Keep what was compiled, for a verdict without this process."""
@@ -195,6 +219,7 @@ class Keeper:
                 raise BenchError(
                     f"a pair could not be kept in {self.journal.directory}: {no_room.strerror}, and {error}; "
                     f"make room there; the pair is in this log, in the line that begins with {LOGGED.strip()}"
+                    ": `bench db replay --log FILE` brings it in"
                 ) from error
             log.warning("%s; the pairs wait in %s", error, self.journal.directory)
 
@@ -204,10 +229,13 @@ class Keeper:
         Raises:
             DatabaseUnreachable: it does not answer.
         """
-        if self._owed:
-            record_pairs(self.engine, self.record, self._owed)
-        else:
+        if not self._owed:
             record_experiment(self.engine, self.record)
+        for pair in record_pairs(self.engine, self.record, self._owed) if self._owed else ():
+            told = "pair %d of batch size %d was measured on another host too, and that one is stored"
+            log.warning(
+                f"{told}; this one does not count: %s", pair.number, pair.batch_size, pair.model_dump_json()
+            )
         self._owed = []
 
     def _tried(self, write: Callable[[], None]) -> OSError | None:
@@ -238,6 +266,45 @@ def experiments_dir(settings: Settings) -> Path:
 def journals(settings: Settings) -> list[Journal]:
     """Those of experiments that are not, or not completely, in the database."""
     return [Journal(path.parent) for path in sorted(experiments_dir(settings).glob("*/experiment.json"))]
+
+
+def rescue_pairs(settings: Settings, log_text: str) -> int:
+    """Take into their journals the pairs that had no other place than a task's log; returns how many.
+
+    Raises:
+        DatabaseUnreachable: whose they are is not known here, and cannot be asked for.
+        BenchError: nobody knows their experiment, or the disk still does not take them.
+        ValueError: a line was cut.
+    """
+    pairs = [_logged_pair(line) for line in log_text.splitlines() if LOGGED in line]
+    for pair in pairs:
+        journal = Journal.of(settings, pair.experiment_id)
+        try:
+            if journal.record() is None:
+                journal.write_record(_stored_record(settings, pair.experiment_id))
+            journal.write_pair(pair)
+        except OSError as error:
+            raise BenchError(f"{journal.directory}: {error.strerror}; make room there") from error
+    return len(pairs)
+
+
+def _logged_pair(line: str) -> PairRecord:
+    """As text or, as Airflow keeps it, as JSON with an ``event``."""
+    text: str = json.loads(line)["event"] if line.startswith("{") else line
+    return PairRecord.model_validate_json(text.partition(LOGGED)[2])
+
+
+def _stored_record(settings: Settings, experiment_id: uuid.UUID) -> ExperimentRecord:
+    engine = engine_for(settings)
+    try:
+        stored = stored_experiment(engine, experiment_id)
+    finally:
+        engine.dispose()
+    if stored is None:
+        known = "neither this host nor the database knows"
+        raise BenchError(f"{known} experiment {experiment_id}: take the log in where it was made")
+    # The database has the environments already, and more of them than it shows.
+    return stored.record.model_copy(update={"old_environment": None, "new_environment": None})
 
 
 def find_journal(settings: Settings, text: str) -> ExperimentRecord | None:

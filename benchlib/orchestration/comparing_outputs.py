@@ -13,8 +13,7 @@ from benchlib.analysis.paired import Side
 from benchlib.artifacts import ArtifactStore
 from benchlib.errors import BenchError
 from benchlib.experiments import PairRecord
-from benchlib.orchestration.comparing_journal import CompiledSide
-from benchlib.orchestration.comparing_plan import SIDES
+from benchlib.orchestration.comparing_journal import SIDES, CompiledSide
 from benchlib.results import ArtifactRef
 from benchlib.settings import Settings
 

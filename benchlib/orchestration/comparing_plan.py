@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from benchlib.analysis.paired import Family, Side, judge_pairs, pairs_wanted
 from benchlib.experiments import HARNESS_CHECKS, VOID_AT_MOST, ComparisonSpec, PairRecord, Problem
-from benchlib.orchestration.comparing_journal import CompiledSide
-
-SIDES: tuple[Side, Side] = ("old", "new")
+from benchlib.orchestration.comparing_journal import SIDES, CompiledSide
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,12 @@ class Turns:
 
 
 def family_of(spec: ComparisonSpec, pairs: Sequence[PairRecord], problems: Sequence[Problem]) -> Family:
-    """The judgements on the pairs that count, of batch sizes without a problem."""
-    without = {problem.batch_size for problem in problems if problem.stage != "harness"}
+    """The judgements on the pairs that count, of batch sizes that both sides can do.
+
+    What was measured before one side broke off is judged too: beside the problem it can make a loss, but no
+    *no worse*.
+    """
+    without = {each.batch_size for each in problems if each.side != "both" and each.stage != "harness"}
     usable = [pair.figures() for pair in pairs if not pair.unusable and pair.batch_size not in without]
     return judge_pairs(usable, spec.limits)
 
@@ -71,6 +73,17 @@ def problems_of(
     return tuple(found)
 
 
+def broken_off(pairs: Sequence[PairRecord], size: int) -> str | None:
+    """Why neither side can be measured any more, though both could before; ``None``: it is not so.
+
+    That is the host, the store or the device: a comparison that is not finished, and no verdict.
+    """
+    streak = _streak(pairs, size)
+    if not streak or not _usable_before(pairs, streak) or not all(_sides_that_failed(streak)):
+        return None
+    return f"neither side can be measured any more at batch size {size} ({streak[-1].unusable})"
+
+
 def comparable_sizes(spec: ComparisonSpec, sides: Mapping[Side, CompiledSide]) -> list[int]:
     """The batch sizes of which both sides have a program."""
     return [s for s in spec.sweep.batch_sizes if all(sides[side].program(s) for side in SIDES)]
@@ -78,12 +91,25 @@ def comparable_sizes(spec: ComparisonSpec, sides: Mapping[Side, CompiledSide]) -
 
 def _void_streak(pairs: Sequence[PairRecord], size: int) -> Problem | None:
     """Why a batch size is given up: so many unusable pairs in a row that more would be no use."""
+    streak = _streak(pairs, size)
+    return _problem_of(streak, _usable_before(pairs, streak)) if streak else None
+
+
+def _streak(pairs: Sequence[PairRecord], size: int) -> Sequence[PairRecord]:
     own = sorted((pair for pair in pairs if pair.batch_size == size), key=lambda pair: pair.number)
     for start in range(len(own) - VOID_AT_MOST + 1):
         streak = own[start : start + VOID_AT_MOST]
         if all(pair.unusable for pair in streak):
-            return _problem_of(streak)
-    return None
+            return streak
+    return ()
+
+
+def _usable_before(pairs: Sequence[PairRecord], streak: Sequence[PairRecord]) -> int:
+    first = streak[0]
+    return sum(
+        pair.batch_size == first.batch_size and pair.number < first.number and not pair.unusable
+        for pair in pairs
+    )
 
 
 def _hidden(pairs: Sequence[PairRecord], size: int) -> Problem | None:
@@ -98,12 +124,19 @@ def _hidden(pairs: Sequence[PairRecord], size: int) -> Problem | None:
     return Problem(batch_size=size, side="both", stage="harness", reason=f"{reason}: it hides differences")
 
 
-def _problem_of(streak: Sequence[PairRecord]) -> Problem:
-    old, new = (any(getattr(pair, side).unusable for pair in streak) for side in SIDES)
-    last = streak[-1].unusable
+def _problem_of(streak: Sequence[PairRecord], usable_before: int) -> Problem:
+    """A side that could do it at first and then could not is not known to be unable."""
+    old, new = _sides_that_failed(streak)
+    both = (old and new) or usable_before > 0
+    before = f"after {usable_before} usable ones " if usable_before else ""
     return Problem(
         batch_size=streak[-1].batch_size,
-        side="both" if old and new else "old" if old else "new",
+        side="both" if both else "old" if old else "new",
         stage="measure",
-        reason=f"{len(streak)} pairs in a row could not be used; the last: {last}",
+        reason=f"{before}{len(streak)} pairs in a row could not be used; the last: {streak[-1].unusable}",
     )
+
+
+def _sides_that_failed(streak: Sequence[PairRecord]) -> tuple[bool, bool]:
+    old, new = (any(getattr(pair, side).unusable for pair in streak) for side in SIDES)
+    return old, new

@@ -11,6 +11,9 @@ An entry has a ``name`` (the DAG's id), a ``queue`` and a ``pool`` (the class of
         batch_sizes: 1-10
         latency_limit_ms: 5
 
+The schedule is read in UTC. An entry with the name ``inf2_batch_sweep`` gives the DAG of the form its
+schedule (``null``: none) and its defaults.
+
 ``fail_on_change: true`` turns a run red when a loss is confirmed in it.
 
 Whom to tell when a run fails or a night is missing stands in the list ``notify``: beside ``sweeps`` for all
@@ -23,11 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from pydantic import Field, ValidationError, field_validator
 
 from benchlib.errors import BadInput
@@ -60,7 +64,7 @@ class SweepDeclaration(Spec):
     @field_validator("schedule")
     @classmethod
     def _check_schedule(cls, schedule: str | None) -> str | None:
-        if schedule is not None and (len(schedule.split()) != 5 or not croniter.is_valid(schedule)):
+        if schedule is not None and not _is_schedule(schedule):
             raise BadInput("schedule", schedule, SCHEDULE_ALLOWED)
         return schedule
 
@@ -85,12 +89,27 @@ class Declarations:
         return self.notify if own is None else own
 
 
+def _is_schedule(text: str) -> bool:
+    if len(text.split()) != 5 or not croniter.is_valid(text):
+        return False
+    try:
+        croniter(text, datetime.now(UTC)).get_next()
+    except CroniterBadDateError:
+        return False  # a day that never comes, such as 30 February
+    return True
+
+
 def deployed_sweeps(dags: Path, backend: str) -> Declarations:
-    """All sweeps of a folder of DAGs: the one of the form, and those that its ``sweeps.yaml`` declares."""
+    """All sweeps of a folder of DAGs: the one of the form, and those that its ``sweeps.yaml`` declares.
+
+    An entry with the name of the form's DAG gives that its schedule and its defaults.
+    """
     defaults = {**FORM_DEFAULTS, "backend": backend}
     declared = read_declarations(dags / SWEEPS_FILE, defaults)
     form = SweepDeclaration(name=DAG_ID, params=flat_params(sweep_spec(defaults)))
-    return replace(declared, sweeps=(form, *declared.sweeps))
+    own = next((sweep for sweep in declared.sweeps if sweep.name == DAG_ID), form)
+    others = (sweep for sweep in declared.sweeps if sweep.name != DAG_ID)
+    return replace(declared, sweeps=(own, *others))
 
 
 def read_declarations(path: Path, defaults: Mapping[str, Any] = NO_DEFAULTS) -> Declarations:
@@ -137,7 +156,7 @@ def _read_entries(
     errors = [*shared.errors]
     for number, entry in enumerate(entries, 1):
         try:
-            sweep = _read_entry(entry, defaults, taken={*sweeps, DAG_ID})
+            sweep = _read_entry(entry, defaults, taken=set(sweeps))
             sweeps[sweep.name] = sweep
         except BadInput as error:
             named = entry.get("name", "without a name") if isinstance(entry, dict) else "not a mapping"
@@ -151,7 +170,7 @@ def _read_entry(entry: object, defaults: Mapping[str, Any], taken: set[str]) -> 
     own = {key: value for key, value in entry.items() if key in SweepDeclaration.model_fields}
     own.pop("params", None)
     if own.get("name") in taken:
-        raise BadInput("name", own["name"], "a name that no other entry has, nor the DAG of the form")
+        raise BadInput("name", own["name"], "a name that no other entry has")
     asked = {key: value for key, value in entry.items() if key not in own}
     try:
         asked = expand(asked.pop("profile", None), {**defaults, **asked}, defaults)

@@ -46,11 +46,17 @@ OLDEST_TRANSFORMERS = (4, 52)
 ASK_TIMEOUT_S = 60.0
 
 _PACKAGES = ("torch", "transformers", "numpy", "pydantic", "fsspec")
-_ASK = (
-    "import json; from importlib import metadata as m; names = set(d.metadata['Name'].lower() "
-    "for d in m.distributions()); "
-    f"print(json.dumps({{p: m.version(p) if p in names else None for p in {_PACKAGES!r}}}))"
-)
+_ASK = f"""
+import json
+from importlib import metadata
+found = dict.fromkeys({_PACKAGES!r})
+for name in found:
+    try:
+        found[name] = metadata.version(name)
+    except Exception:
+        pass  # not there, or what is left of it has no metadata
+print(json.dumps(found))
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ def _interpreter(settings: Settings, environ: Environ) -> Iterator[Finding]:
         yield Finding("packages", "error", f"without {', '.join(missing)}", why, remedy)
         return
     transformers = str(versions["transformers"])
-    if tuple(map(int, transformers.split(".")[:2])) < OLDEST_TRANSFORMERS:
+    release = re.match(r"(\d+)\.(\d+)", transformers)
+    if release and tuple(map(int, release.groups())) < OLDEST_TRANSFORMERS:
         oldest = ".".join(map(str, OLDEST_TRANSFORMERS))
         remedy = f"{python} -m pip install 'transformers>={oldest},<5'"
         yield Finding("packages", "error", f"transformers {transformers}", f"older than {oldest}", remedy)

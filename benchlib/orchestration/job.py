@@ -64,6 +64,11 @@ def is_retryable(error: BenchError, attempt: int = 1) -> bool:
     return error.failure.kind != "bad_input" and (remedy is None or remedy in _WORTH_A_TRY)
 
 
+def is_hosts(failure: Failure) -> bool:
+    """Whether the host is to blame: a broken device, a driver that is not there."""
+    return _remedy(failure, attempt=2) in ("host_is_bad", "preflight")
+
+
 def _remedy(failure: Failure, attempt: int) -> Remedy | None:
     known = classify("\n".join([failure.message, *failure.log_tail]))
     return known.remedy_at(attempt) if known else None
@@ -96,7 +101,9 @@ class Job:
                 self._keep(failure=failed.failure)
                 self.tell("failed", str(failed))
                 raise failed from error
-            self._keep(result=result, samples_url=self._samples_url(Path(samples)))
+            self._keep(result=result)
+            if isinstance(result, Measurement):
+                self._keep_samples(result, Path(samples))
         return result
 
     def run_in_turns(self, request: InterleavedRequest) -> tuple[Measurement, ...]:
@@ -113,9 +120,24 @@ class Job:
         parts = (result,) if isinstance(result, Measurement) else result.measurements
         judged = tuple(self._judged(part) for part in parts)
         for each in judged:
-            job = replace(self, batch_size=each.batch_size)
-            job._keep(result=each, samples_url=job._samples_url(samples) if samples else None)
+            replace(self, batch_size=each.batch_size)._keep(result=each)
+        if samples is not None:
+            for each in judged:
+                replace(self, batch_size=each.batch_size)._keep_samples(each, samples)
         return judged
+
+    def _keep_samples(self, result: Measurement, directory: Path) -> None:
+        """Store the raw samples, and with the result where they are.
+
+        The result is safe by then: a store that hangs until somebody ends this process costs none.
+        """
+        url = self._samples_url(directory)
+        if url is None:
+            return
+        try:
+            self._keep(result=result, samples_url=url)
+        except BenchError as error:
+            log.warning("where the raw samples of batch size %d are is not kept: %s", self.batch_size, error)
 
     def _samples_url(self, directory: Path) -> str | None:
         """Store what the step left of raw samples; that they cannot be kept costs no measurement."""

@@ -26,13 +26,16 @@ def prune_programs(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prune_files(params: Mapping[str, Any], channels: Sequence[Channel]) -> dict[str, Any]:
-    """Remove old files of this host; people are told once of what only they may remove."""
+    """Remove old files of this host; people are told once of what only they may remove.
+
+    A dry run tells nobody.
+    """
     from airflow.configuration import conf
 
-    settings = Settings.from_environment()
+    settings, rule = Settings.from_environment(), _rule(params)
     logs = Path(str(conf.get("logging", "base_log_folder")))
-    pruned = prune_host(settings, _rule(params), airflow_logs=logs)
-    if pruned.for_people:
+    pruned = prune_host(settings, rule, airflow_logs=logs)
+    if pruned.for_people and not rule.dry_run:
         _tell(settings, pruned.for_people, channels)
     return _summary(pruned)
 

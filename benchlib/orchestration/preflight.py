@@ -19,9 +19,9 @@ from benchlib.records import CompilationRecord, SweepRecord
 from benchlib.results import Failure
 from benchlib.settings import Settings
 
-ONLY_TOLD = ("database", "neuron disk", "neuron cores")
-"""Findings that stop no sweep: its results can wait in the spool, a small model needs little room, and a step
-waits until the device is free."""
+ONLY_TOLD = ("database", "neuron disk", "neuron cores", "neuron instance")
+"""Findings that stop no sweep: its results can wait in the spool, a small model needs little room, a step
+waits until the device is free, and in a container firmware may not tell the instance type."""
 
 log = logging.getLogger(__name__)
 

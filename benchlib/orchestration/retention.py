@@ -20,10 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchlib.errors import EXIT_BAD_INPUT, EXIT_FAILED, BadInput, BenchError
+from benchlib.orchestration.comparing_journal import LOGGED as LOGGED_PAIR
+from benchlib.orchestration.comparing_journal import journals
 from benchlib.orchestration.device_lock import device_lock
 from benchlib.orchestration.job import DEVICE_TIMEOUT_S
 from benchlib.settings import Settings
-from benchlib.store.spool import LOGGED, Damaged, Spool
+from benchlib.store.spool import LOGGED, Spool
 
 KEEP_DAYS = 30
 MOST_KEEP_DAYS = 3650
@@ -88,8 +90,8 @@ def prune_host(settings: Settings, rule: Rule, airflow_logs: Path | None = None)
     held, shared, so that no measurement runs meanwhile. A second run finds nothing to do.
 
     Args:
-        airflow_logs: Airflow's folder of logs, where it is not the one in ``BENCH_HOME``. Of these, a log
-            that holds a result which is nowhere else stays and is reported.
+        airflow_logs: Airflow's folder of logs, where it is not the one in ``BENCH_HOME``. A log that holds a
+            result which is nowhere else stays and is reported.
 
     Raises:
         DeviceBusy: a measurement went on for an hour.
@@ -98,12 +100,15 @@ def prune_host(settings: Settings, rule: Rule, airflow_logs: Path | None = None)
     with _alone(settings):
         # `bench up` keeps writing to its own, and empties them at its start.
         own = (path for path in _files(settings.logs_dir) if not path.name.startswith("up-"))
-        _remove_files(own, rule, pruned)
+        _remove_logs(own, rule, pruned)
         for folder in {airflow_logs or settings.airflow_home / "logs", settings.airflow_home / "logs"}:
-            _remove_logs(folder, rule, pruned)
+            _remove_logs(_files(folder), rule, pruned)
+            if not rule.dry_run:
+                _remove_empty(folder, rule)
         _remove_work(Path(tempfile.gettempdir()), rule, pruned)
         _remove_unfinished(spool, rule, pruned)
     _report_spool(spool, rule, pruned)
+    _report_journals(settings, rule, pruned)
     for sentence in pruned.for_people:
         log.warning("%s", sentence)
     return pruned
@@ -136,21 +141,21 @@ def _remove_files(files: Iterable[Path], rule: Rule, pruned: Pruned) -> None:
                 pruned.note(path, status.st_size, dry_run=rule.dry_run)
 
 
-def _remove_logs(folder: Path, rule: Rule, pruned: Pruned) -> None:
-    old = [path for path in _files(folder) if rule.is_old(path.stat().st_mtime)]
-    last_resorts = [path for path in old if _holds_result(path)]
-    for path in last_resorts:
-        pruned.for_people.append(
-            f"{path} holds a result that may be nowhere else: `bench db replay --log {path}`, then remove it"
-        )
-    _remove_files((path for path in old if path not in last_resorts), rule, pruned)
-    if not rule.dry_run:
-        _remove_empty(folder, rule)
+def _remove_logs(files: Iterable[Path], rule: Rule, pruned: Pruned) -> None:
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # another run of this was faster
+            if not rule.is_old(path.stat().st_mtime):
+                continue
+            if _holds_result(path):
+                told = "holds a result that may be nowhere else"
+                pruned.for_people.append(f"{path} {told}: `bench db replay --log {path}`, then remove it")
+            else:
+                _remove_files([path], rule, pruned)
 
 
 def _holds_result(path: Path) -> bool:
     with path.open("rb") as file:
-        return any(LOGGED.encode() in line for line in file)
+        return any(mark.encode() in line for line in file for mark in (LOGGED, LOGGED_PAIR))
 
 
 def _remove_empty(folder: Path, rule: Rule) -> None:
@@ -177,27 +182,45 @@ def _remove_work(folder: Path, rule: Rule, pruned: Pruned) -> None:
 
 def _remove_unfinished(spool: Spool, rule: Rule, pruned: Pruned) -> None:
     """Writes that were interrupted; one that was complete but for its name is a result and stays."""
-    unfinished = []
-    for path in spool.directory.glob(".*.tmp"):
-        try:
-            spool.read(path)
-        except (Damaged, FileNotFoundError):
-            unfinished.append(path)
-        else:
-            told = f"{path} is a whole result: rename it to end in .json, then `bench db replay`"
-            pruned.for_people.append(told)
-    _remove_files(unfinished, rule, pruned)
+    for path in sorted(spool.directory.glob(".*.tmp")):
+        with contextlib.suppress(FileNotFoundError):  # it has its name now
+            if not rule.is_old(path.stat().st_mtime):
+                continue
+            if spool.is_whole(path):
+                told = f"{path} is a whole result: rename it to end in .json, then `bench db replay`"
+                pruned.for_people.append(told)
+            else:
+                _remove_files([path], rule, pruned)
 
 
 def _report_spool(spool: Spool, rule: Rule, pruned: Pruned) -> None:
+    """The sentences stay as they are while nobody does anything: each is told once."""
     for path in sorted(spool.poisoned_directory.glob("*.json")):
         reason = path.with_suffix(".reason")
         why = reason.read_text().strip() if reason.exists() else "no reason is known"
         pruned.for_people.append(f"{path} was set aside: {why}")
-    waiting = [path for path in spool.pending() if rule.is_old(path.stat().st_mtime)]
+    waiting = [touched_s for path in spool.pending() if rule.is_old(touched_s := path.stat().st_mtime)]
     if waiting:
-        told = f"{len(waiting)} results have waited in {spool.directory} since before {rule.before:%Y-%m-%d}"
+        log.info("%d results have waited in %s", len(waiting), spool.directory)
+        told = f"results have waited in {spool.directory} since {_date(min(waiting))}"
         pruned.for_people.append(f"{told}: `bench db replay`")
+
+
+def _report_journals(settings: Settings, rule: Rule, pruned: Pruned) -> None:
+    for journal in journals(settings):
+        # What is asked is written anew by whoever only looks.
+        pairs = [path for path in _files(journal.directory) if path.name != "experiment.json"]
+        touched_s = max(path.stat().st_mtime for path in (pairs or [journal.directory / "experiment.json"]))
+        if rule.is_old(touched_s):
+            told = f"{journal.directory} holds a comparison that has waited since {_date(touched_s)}"
+            mend = (
+                f"`bench experiment list` brings it in, `bench compare --resume {journal.directory.name[:8]}`"
+            )
+            pruned.for_people.append(f"{told}: {mend} goes on with it")
+
+
+def _date(touched_s: float) -> str:
+    return f"{datetime.fromtimestamp(touched_s, UTC):%Y-%m-%d}"
 
 
 def main(arguments: list[str] | None = None) -> int:

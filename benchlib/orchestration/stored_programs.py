@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import fsspec
 from sqlalchemy import Engine
 
-from benchlib.artifacts import MANIFEST, SAMPLES, ArtifactStore
+from benchlib.artifacts import MANIFEST, SAMPLES, ArtifactStore, reason_of
 from benchlib.errors import BenchError
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
 from benchlib.orchestration.retention import Pruned, Rule
@@ -43,8 +44,8 @@ def prune_store(settings: Settings, rule: Rule) -> Pruned:
     """Remove raw samples older than ``rule.before`` and programs that no sweep has used since; rows stay.
 
     Used is what the results' database says was compiled or found. A program that is asked for again is
-    compiled again. Programs stay for the next time from when a sweep has begun anywhere and is not finished,
-    a step runs on this host, or results wait in this host's spool.
+    compiled again. Programs stay for the next time from when a sweep or a comparison has begun anywhere and
+    is not finished, a step runs on this host, or results wait in this host's spool.
 
     Raises:
         DatabaseUnreachable: what is used is not known; nothing is removed.
@@ -62,6 +63,9 @@ def prune_store(settings: Settings, rule: Rule) -> Pruned:
             if obstacle:
                 log.info("what else is old stays for the next time: %s", obstacle)
                 break
+            # Somebody may have asked for it since the store was listed.
+            if upload.key in keys_used_since(engine, rule.before):
+                continue
             if rule.dry_run or _removed(fs, upload, settings):
                 pruned.note(
                     f"{shown.rstrip('/')}{upload.folder[len(root) :]}",
@@ -71,8 +75,7 @@ def prune_store(settings: Settings, rule: Rule) -> Pruned:
     except BenchError:
         raise
     except Exception as error:  # every file system has its own exceptions for its own refusals
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BenchError(f"what is old in {shown} could not be removed: {reason}") from error
+        raise BenchError(f"what is old in {shown} could not be removed: {reason_of(error)}") from error
     finally:
         engine.dispose()
     return pruned
@@ -81,19 +84,23 @@ def prune_store(settings: Settings, rule: Rule) -> Pruned:
 def _remove_samples(fs: Any, root: str, shown: str, rule: Rule, pruned: Pruned, engine: Engine) -> None:
     gone = []
     found: dict[str, dict[str, Any]] = fs.find(f"{root}/{SAMPLES}", detail=True)
-    for path, status in sorted(found.items()):
-        if _SAMPLES.fullmatch(path) and rule.is_old(_touched_s(fs, path)):
-            if not rule.dry_run:
-                fs.rm_file(path)
-            gone.append(f"{shown.rstrip('/')}{path[len(root) :]}")
-            pruned.note(gone[-1], status["size"] or 0, dry_run=rule.dry_run)
-    if gone and not rule.dry_run:
-        forget_samples(engine, gone)
+    try:
+        for path, status in sorted(found.items()):
+            if _SAMPLES.fullmatch(path) and _is_old(fs, path, rule):
+                if not rule.dry_run:
+                    with suppress(FileNotFoundError):  # another run of this was faster
+                        fs.rm_file(path)
+                gone.append(f"{shown.rstrip('/')}{path[len(root) :]}")
+                pruned.note(gone[-1], status["size"] or 0, dry_run=rule.dry_run)
+    finally:
+        # However the removal ends, no row may name what is not there.
+        if gone and not rule.dry_run:
+            forget_samples(engine, gone)
 
 
 def _old(fs: Any, root: str, rule: Rule, used: frozenset[str]) -> Iterator[_Upload]:
     for upload in _uploads(fs, root):
-        if upload.key not in used and all(rule.is_old(_touched_s(fs, path)) for path in upload.files):
+        if upload.key not in used and all(_is_old(fs, path, rule) for path in upload.files):
             yield upload
 
 
@@ -110,9 +117,12 @@ def _uploads(fs: Any, root: str) -> Iterator[_Upload]:
         yield _Upload(key, folder, tuple(names), sum(sizes.values()))
 
 
-def _touched_s(fs: Any, path: str) -> float:
-    touched: datetime = fs.modified(path)
-    return (touched if touched.tzinfo else touched.replace(tzinfo=UTC)).timestamp()
+def _is_old(fs: Any, path: str, rule: Rule) -> bool:
+    try:
+        touched: datetime = fs.modified(path)
+    except FileNotFoundError:
+        return False  # another run of this was faster
+    return rule.is_old((touched if touched.tzinfo else touched.replace(tzinfo=UTC)).timestamp())
 
 
 def _obstacle(engine: Engine, settings: Settings) -> str:

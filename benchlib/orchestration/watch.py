@@ -16,11 +16,13 @@ from benchlib.report.notifications import Absence, broken_declarations, missing_
 from benchlib.settings import Settings
 from benchlib.store.coverage import CoverageSpan, coverage
 from benchlib.store.database import engine_for
-from benchlib.store.declared_nights import Due, declared_gaps
+from benchlib.store.declared_nights import NO_SWEEP, Due, declared_gaps, was_left_out
 from benchlib.store.notices import tell_once
 
 HOURS_ALLOWED = 6
 """From when a sweep is due until it is missed."""
+
+NIGHTS_LOOKED_BACK = 7
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,10 @@ def look_for_missing(
 ) -> tuple[str, ...]:
     """Find what is missing of the night before ``at`` and tell people of what they were not told of.
 
-    ``url`` is the page that a message links to. Returns one sentence for each group of batch sizes that is
-    missing, and for each entry of the file that declares nothing because it is wrong.
+    Nights of the week before on which nothing ran at all are told too, unless they have been: the watch may
+    have been down with all else. ``url`` is the page that a message links to. Returns one sentence for each
+    group of batch sizes that is missing, for each earlier night that was told now, and for each entry of the
+    file that declares nothing because it is wrong.
 
     Raises:
         DatabaseUnreachable: nothing is known; nobody is told that a night is missing.
@@ -48,7 +52,9 @@ def look_for_missing(
         for absence in absences:
             log.error("%s", absence.sentence)
         _log_coverage(engine, at)
-        _tell(engine, declarations, absences, url)
+        earlier = tuple(_earlier_absences(engine, declarations.sweeps, at, hours_allowed))
+        told = _tell(engine, declarations, (*earlier, *absences), url)
+        absences = (*(each for each in earlier if _subject(each) in told), *absences)
         _tell_broken(engine, declarations, at, url)
     finally:
         engine.dispose()
@@ -81,7 +87,8 @@ def _due(sweeps: Iterable[SweepDeclaration], last: datetime) -> Iterator[Due]:
             continue
         first: datetime = croniter(sweep.schedule, start).get_next(datetime)
         if first <= last:
-            yield Due(sweep.name, first, sweep_spec(sweep.params))
+            until: datetime = croniter(sweep.schedule, last).get_next(datetime)
+            yield Due(sweep.name, first, sweep_spec(sweep.params), until)
 
 
 def _absences(engine: Engine, due: Due, at: datetime) -> Iterator[Absence]:
@@ -89,8 +96,20 @@ def _absences(engine: Engine, due: Due, at: datetime) -> Iterator[Absence]:
         yield Absence(due.dag_id, due.due_at, gap.model, gap.batch_sizes, gap.reason)
 
 
-def _tell(engine: Engine, declarations: Declarations, absences: Sequence[Absence], url: str) -> None:
-    """One message for those of whom the same people want to know."""
+def _earlier_absences(
+    engine: Engine, sweeps: Sequence[SweepDeclaration], at: datetime, hours_allowed: float
+) -> Iterator[Absence]:
+    for days in range(NIGHTS_LOOKED_BACK - 1, 0, -1):
+        for due in due_sweeps(sweeps, at - timedelta(days=days), hours_allowed):
+            if was_left_out(engine, due):
+                yield Absence(due.dag_id, due.due_at, due.spec.model.name, due.spec.batch_sizes, NO_SWEEP)
+
+
+def _tell(
+    engine: Engine, declarations: Declarations, absences: Sequence[Absence], url: str
+) -> frozenset[str]:
+    """One message for those of whom the same people want to know; returns the subjects that were told."""
+    told: set[str] = set()
     interested: dict[tuple[Channel, ...], list[Absence]] = {}
     for absence in absences:
         interested.setdefault(declarations.notify_for(absence.dag_id), []).append(absence)
@@ -101,8 +120,11 @@ def _tell(engine: Engine, declarations: Declarations, absences: Sequence[Absence
         ) -> tuple[str, ...]:
             return notify(missing_nights([each for each in theirs if _subject(each) in new], url), channels)
 
-        if not tell_once(engine, [_subject(absence) for absence in theirs], tell):
+        now = tell_once(engine, [_subject(absence) for absence in theirs], tell)
+        if not now:
             log.info("nobody is told: there are no channels, none works, or they have been told before")
+        told |= set(now)
+    return frozenset(told)
 
 
 def _tell_broken(engine: Engine, declarations: Declarations, at: datetime, url: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, Row, func, select, text, update
 
 from benchlib.errors import BadInput
 from benchlib.experiments import ExperimentRecord
@@ -16,7 +17,7 @@ from benchlib.store.environments import EnvironmentDifference, environment_diff
 from benchlib.store.experiments import Acceptance, StoredExperiment, acceptance_of, record_of
 from benchlib.store.faults import explained
 from benchlib.store.judgements import Remark, SweepRange, pin
-from benchlib.store.tables import ExperimentRow
+from benchlib.store.tables import MODEL_VARIANT, ExperimentRow
 
 MACHINE = frozenset({"host", "memory_bytes", "kernel", "image", "benchlib"})
 """Fields that may differ between two nights of one SDK: they are no part of what an upgrade changes."""
@@ -46,7 +47,8 @@ def accept(engine: Engine, experiment_id: uuid.UUID, remark: Remark) -> Accepted
     """Take the new side for good: the nightly series begin anew with the first sweep that was made with it.
 
     Raises:
-        BadInput: there is no such experiment, it has no verdict, or its sides do not differ.
+        BadInput: there is no such experiment, it has no verdict, no batch size was judged, or its sides do
+            not differ.
         BenchError: the account may not write, or the database does not answer.
     """
     with explained(engine), engine.begin() as connection:
@@ -57,7 +59,7 @@ def accept(engine: Engine, experiment_id: uuid.UUID, remark: Remark) -> Accepted
         there = acceptance_of(found)
         if there is not None:
             return Accepted(there, is_new=False)
-        _check_acceptable(experiment_id, found.verdict, upgraded_fields(record_of(connection, found)))
+        _check_acceptable(experiment_id, found, upgraded_fields(record_of(connection, found)))
         now = connection.scalar(select(func.clock_timestamp()))
         assert isinstance(now, datetime)
         acceptance = Acceptance(now, remark.author, remark.reason)
@@ -67,10 +69,12 @@ def accept(engine: Engine, experiment_id: uuid.UUID, remark: Remark) -> Accepted
 
 
 def _check_acceptable(
-    experiment_id: uuid.UUID, verdict: str | None, changed: Collection[EnvironmentDifference]
+    experiment_id: uuid.UUID, row: Row[Any], changed: Collection[EnvironmentDifference]
 ) -> None:
-    if verdict is None:
+    if row.verdict is None:
         raise BadInput("experiment", str(experiment_id), "one with a verdict: this one is not finished")
+    if not _judged_sizes(row):
+        raise BadInput("experiment", str(experiment_id), "one in which a batch size was judged")
     if not changed:
         raise BadInput("experiment", str(experiment_id), "one whose two sides differ in what they run on")
 
@@ -87,17 +91,17 @@ def write_due_epochs(engine: Engine) -> tuple[Epoch, ...]:
     """Pin the series of accepted upgrades to the first sweep that was made with the new side.
 
     To be called before changes are looked for: a series that is pinned to its first sweep after an upgrade is
-    judged from there on, so that the step is not found again. Only series of batch sizes and a scenario that
-    the experiment measured, and each only once: a person may unpin it, or pin it elsewhere.
+    judged from there on, so that the step is not found again. Only series of batch sizes that the experiment
+    judged, and of the load that it asked for; each only once: a person may unpin it, or pin it elsewhere.
 
     Raises:
         BenchError: the account may not write, or the database does not answer.
     """
     written = []
-    for experiment in _accepted(engine):
+    for experiment, sizes in _accepted(engine):
         assert experiment.acceptance is not None
         remark = _epoch_remark(experiment)
-        for sweep_id, series_ids in _first_sweeps(engine, experiment, remark).items():
+        for sweep_id, series_ids in _first_sweeps(engine, experiment, sizes, remark).items():
             pin(engine, SweepRange(sweep_id, sweep_id), series_ids, remark)
             written.append(Epoch(experiment.record.experiment_id, sweep_id, tuple(series_ids)))
     return tuple(written)
@@ -115,7 +119,8 @@ def _epoch_remark(experiment: StoredExperiment) -> Remark:
     )
 
 
-def _accepted(engine: Engine) -> list[StoredExperiment]:
+def _accepted(engine: Engine) -> list[tuple[StoredExperiment, list[int]]]:
+    """With the batch sizes that each has judged."""
     newest = (
         select(ExperimentRow.__table__)
         .where(ExperimentRow.accepted_at.is_not(None))
@@ -124,12 +129,19 @@ def _accepted(engine: Engine) -> list[StoredExperiment]:
     )
     with explained(engine), engine.connect() as connection:
         return [
-            StoredExperiment(record_of(connection, row), pairs=(), acceptance=acceptance_of(row))
+            (
+                StoredExperiment(record_of(connection, row), pairs=(), acceptance=acceptance_of(row)),
+                _judged_sizes(row),
+            )
             for row in connection.execute(newest).all()
         ]
 
 
-_FIRST_SWEEPS = text("""
+def _judged_sizes(row: Row[Any]) -> list[int]:
+    return sorted({each["batch_size"] for each in row.judgements if each["batch_size"] is not None})
+
+
+_FIRST_SWEEPS = text(f"""
     SELECT DISTINCT ON (series.series_id) series.series_id, measured.sweep_id
     FROM series
     INNER JOIN valid_measurement AS measured ON measured.series_id = series.series_id
@@ -139,6 +151,14 @@ _FIRST_SWEEPS = text("""
         AND series.compiler_args = CAST(:compiler_args AS text[])
         AND series.batch_size = ANY(:batch_sizes)
         AND series.scenario = :scenario
+        AND series.model_variant IS NOT DISTINCT FROM (
+            SELECT {MODEL_VARIANT}
+            FROM (SELECT CAST(:head AS text) AS head, CAST(:inputs AS text) AS inputs) AS asked
+        )
+        AND (CAST(:precision AS text) IS NULL OR coalesce(series.precision, :precision) = :precision)
+        AND (CAST(:replicas AS integer) IS NULL OR series.replicas = :replicas)
+        AND (CAST(:workers AS integer) IS NULL OR series.workers = :workers)
+        AND (CAST(:worker_mode AS text) IS NULL OR series.worker_mode = :worker_mode)
         AND series.backend = :backend
         AND series.instance_type IS NOT DISTINCT FROM :instance_type
         AND series.hardware = :hardware
@@ -157,11 +177,11 @@ _FIRST_SWEEPS = text("""
                 AND (baseline.set_at > :accepted_at OR baseline.reason = :reason)
         )
     ORDER BY series.series_id, measured.created_at, measured.sweep_id
-""")
+""")  # noqa: S608 - our own expression
 
 
 def _first_sweeps(
-    engine: Engine, experiment: StoredExperiment, remark: Remark
+    engine: Engine, experiment: StoredExperiment, sizes: Sequence[int], remark: Remark
 ) -> Mapping[uuid.UUID, list[uuid.UUID]]:
     """By sweep, the series that it is the first one of with what was accepted, unless that is pinned."""
     record, acceptance = experiment.record, experiment.acceptance
@@ -174,8 +194,14 @@ def _first_sweeps(
         "model_revision": asked.model.revision,
         "sequence_length": asked.model.sequence_length,
         "compiler_args": list(asked.compiler_args),
-        "batch_sizes": list(asked.batch_sizes),
+        "batch_sizes": list(sizes),
         "scenario": asked.scenario,
+        "head": asked.model.head,
+        "inputs": asked.model.inputs,
+        "precision": _asked(asked.precision),
+        "replicas": _asked(asked.load.replicas),
+        "workers": _asked(asked.load.workers),
+        "worker_mode": _asked(asked.load.worker_mode),
         "backend": asked.backend,
         "instance_type": record.new_environment.instance_type,
         "hardware": record.new_environment.hardware,
@@ -189,3 +215,8 @@ def _first_sweeps(
         for series_id, sweep_id in connection.execute(_FIRST_SWEEPS, values):
             found.setdefault(sweep_id, []).append(series_id)
     return found
+
+
+def _asked(value: int | str) -> int | str | None:
+    """``None``: left to the data plane, and not known here."""
+    return None if value == "auto" else value

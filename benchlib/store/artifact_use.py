@@ -22,8 +22,21 @@ _OPEN = text("""
         AND sweep.created_at > now() - interval '12 hours'
         AND comparison_table.status = 'failed'
         AND comparison_table.reason = 'no result'
-    ORDER BY sweep.run_id
+    UNION
+    SELECT experiment.run_id
+    FROM experiment
+    WHERE experiment.finished_at IS NULL
+        AND (
+            experiment.created_at > now() - interval '48 hours'
+            OR EXISTS (
+                SELECT FROM pair
+                WHERE pair.experiment_id = experiment.experiment_id
+                    AND pair.recorded_at > now() - interval '48 hours'
+            )
+        )
+    ORDER BY run_id
 """)
+"""A comparison writes no compilation: nothing else says that it needs its programs."""
 
 
 def keys_used_since(engine: Engine, since: datetime) -> frozenset[str]:
@@ -37,7 +50,10 @@ def keys_used_since(engine: Engine, since: datetime) -> frozenset[str]:
 
 
 def open_runs(engine: Engine) -> tuple[str, ...]:
-    """The runs of the last 12 hours, which is as long as one may take, with a size that nothing came of yet.
+    """The runs that may still need their programs.
+
+    Sweeps of the last 12 hours, which is as long as one may take, with a size that nothing came of yet; and
+    comparisons without a verdict that began, or had a pair, within 48 hours.
 
     Raises:
         DatabaseUnreachable: the database does not answer.

@@ -31,7 +31,9 @@ _FOUND = text("""
     INNER JOIN sweep ON sweep.sweep_id = comparison_table.sweep_id
     WHERE sweep.dag_id = :dag_id
         AND sweep.origin = 'dag'
-        AND sweep.created_at BETWEEN :due_at AND :at
+        AND sweep.created_at >= :due_at
+        AND sweep.created_at <= :at
+        AND (CAST(:until AS timestamptz) IS NULL OR sweep.created_at < :until)
         AND sweep.model = :model
         AND sweep.scenario = :scenario
         AND comparison_table.batch_size = ANY (:batch_sizes)
@@ -42,6 +44,21 @@ _FOUND = text("""
 """)
 
 
+_NONE_AT_ALL = text("""
+    SELECT
+        EXISTS (SELECT FROM sweep WHERE dag_id = :dag_id AND origin = 'dag' AND created_at < :due_at)
+        AND NOT EXISTS (
+            SELECT FROM sweep
+            WHERE dag_id = :dag_id
+                AND origin = 'dag'
+                AND created_at >= :due_at - interval '12 hours'
+                AND created_at < :until
+        )
+""")
+"""Nothing but an outage: hours and batch sizes may have been declared otherwise then, and before its first
+sweep perhaps it was not declared at all."""
+
+
 @dataclass(frozen=True)
 class Due:
     """A declared sweep that was to begin at some time."""
@@ -49,12 +66,15 @@ class Due:
     dag_id: str
     due_at: datetime
     spec: SweepSpec
+    until: datetime | None = None
+    """When the night after is due, whose sweep is not this night's; ``None``: not known, or none."""
 
 
 def declared_gaps(engine: Engine, due: Due, at: datetime) -> tuple[Gap, ...]:
     """The batch sizes of a due sweep that have no valid figure at ``at``, grouped by the reason.
 
-    A figure of any run of the sweep's DAG since ``due_at`` counts: a second try by hand fills the night.
+    A figure of any run of the sweep's DAG from ``due_at`` to the next night counts: a second try by hand
+    fills the night.
 
     Raises:
         DatabaseUnreachable: the database does not answer.
@@ -62,6 +82,7 @@ def declared_gaps(engine: Engine, due: Due, at: datetime) -> tuple[Gap, ...]:
     asked = {
         "dag_id": due.dag_id,
         "due_at": due.due_at,
+        "until": due.until,
         "at": at,
         "model": due.spec.model.name,
         "scenario": due.spec.scenario,
@@ -72,6 +93,17 @@ def declared_gaps(engine: Engine, due: Due, at: datetime) -> tuple[Gap, ...]:
     best = {size: next(of_size) for size, of_size in groupby(rows, lambda row: int(row.batch_size))}
     lacking = {size: _why(best.get(size)) for size in due.spec.batch_sizes}
     return tuple(_gaps(due, ((size, why) for size, why in lacking.items() if why)))
+
+
+def was_left_out(engine: Engine, due: Due) -> bool:
+    """Whether no sweep of the DAG ran on a night that is over, though some had before.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
+    asked = {"dag_id": due.dag_id, "due_at": due.due_at, "until": due.until}
+    with explained(engine), engine.connect() as connection:
+        return bool(connection.scalar(_NONE_AT_ALL, asked))
 
 
 State = Literal["none", "failed", "invalid"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -129,8 +129,12 @@ def record_experiment(engine: Engine, record: ExperimentRecord) -> None:
         _write_experiment(connection, record)
 
 
-def record_pairs(engine: Engine, record: ExperimentRecord, pairs: Iterable[PairRecord]) -> None:
+def record_pairs(
+    engine: Engine, record: ExperimentRecord, pairs: Sequence[PairRecord]
+) -> tuple[PairRecord, ...]:
     """Write pairs with their experiment, all or none; one that is stored stays as it is.
+
+    Returns those that are not stored, because another pair has their number: two hosts have made it.
 
     Raises:
         RecordRejected: one breaks a rule of the tables.
@@ -141,6 +145,10 @@ def record_pairs(engine: Engine, record: ExperimentRecord, pairs: Iterable[PairR
         _write_experiment(connection, record)
         if values:
             connection.execute(insert(PairRow).on_conflict_do_nothing(), values)
+        own = select(PairRow.batch_size, PairRow.pair_number, PairRow.recorded_at)
+        found = connection.execute(own.where(PairRow.experiment_id == record.experiment_id))
+        stored = {(row.batch_size, row.pair_number): row.recorded_at for row in found}
+    return tuple(each for each in pairs if stored[each.batch_size, each.number] != each.recorded_at)
 
 
 def record_outcome(engine: Engine, record: ExperimentRecord, outcome: Outcome) -> None:

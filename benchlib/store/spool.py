@@ -108,15 +108,24 @@ class Spool:
         Raises:
             Damaged: the file was cut or changed, or holds no record of this version.
         """
-        header, _, content = path.read_bytes().partition(b"\n")
-        content = content.removesuffix(b"\n")
-        if header != HEADER + hashlib.sha256(content).hexdigest().encode():
-            raise Damaged("the checksum does not match: the file was cut or changed")
+        content = _checked(path)
         try:
             return _record_of(content)
         except ValidationError as error:
             complaint = BadInput.from_validation(error)
             raise Damaged(f"it holds no record of this version: {complaint}") from error
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file holds what was written, whichever version can read that.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        try:
+            _checked(path)
+        except Damaged:
+            return False
+        return True
 
     def replay(self, repository: Repository) -> ReplayReport:
         """Bring in what waits, oldest first; set aside what can never be brought in.
@@ -231,6 +240,14 @@ def _refusal(record: Record, repository: Repository | None) -> DatabaseUnreachab
     except (DatabaseUnreachable, RecordRejected) as error:
         return error
     return None
+
+
+def _checked(path: Path) -> bytes:
+    header, _, content = path.read_bytes().partition(b"\n")
+    content = content.removesuffix(b"\n")
+    if header != HEADER + hashlib.sha256(content).hexdigest().encode():
+        raise Damaged("the checksum does not match: the file was cut or changed")
+    return content
 
 
 def _logged_record(line: str) -> Record:

@@ -185,13 +185,31 @@ def test_a_difference_that_chance_makes_in_one_of_many_is_not_called_worse() -> 
     assert verdicts([*alone, *others], limits)[1, P50] == "undecided"
 
 
-def test_a_percentile_that_a_round_lacks_is_blank_and_says_why() -> None:
-    pairs = [pair(1, n + 1, 0.0, p99=n != 3) for n in range(20)]
-    found = judge_pairs(pairs)
-    assert {each.metric for each in found.judgements} == {THROUGHPUT, P50}
+@pytest.mark.parametrize(
+    ("having", "verdict"),
+    [(19, "worse"), (FEWEST_PAIRS, "undecided"), (FEWEST_PAIRS - 1, "undecided"), (0, "no worse")],
+)
+def test_a_percentile_is_judged_by_the_pairs_that_have_it(having: int, verdict: str) -> None:
+    """Its loss is beyond the limit; the other metrics are no worse."""
+    pairs = [
+        Pair(
+            1,
+            n + 1,
+            {THROUGHPUT: (1e3, 1e3), P50: (1.0, 1.0), P99: (1.0, 1.2 + n / 1e3) if n < having else None},
+        )
+        for n in range(20)
+    ]
+    found = judge_pairs(pairs, Limits(20, 20))
+    assert found.verdict == verdict
+    if having >= FEWEST_PAIRS:
+        assert {each.metric: each.estimate.pairs for each in found.judgements} == {
+            THROUGHPUT: 20, P50: 20, P99: having,
+        }  # fmt: skip
+        assert found.blanks == ()
+        return
     (blank,) = found.blanks
-    assert (blank.batch_size, blank.metric) == (1, P99)
-    assert blank.reason == "1 of 20 pairs lack it: it needs 368 batches in each round"
+    assert (blank.batch_size, blank.metric, blank.pairs) == (1, P99, having)
+    assert blank.reason == f"{20 - having} of 20 pairs lack it: it needs 368 batches in each round"
 
 
 def test_few_pairs_are_not_judged() -> None:

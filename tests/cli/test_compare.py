@@ -82,6 +82,13 @@ def test_two_interpreters_get_a_table_and_a_verdict_and_can_be_accepted(
     assert "Accepted by Ana" in bench("experiment", "show", short)[1]
 
 
+def test_where_nothing_could_be_compared_there_is_no_verdict(bench: Bench, python: Python) -> None:
+    broken = 'if stage == "measure": sys.exit(1)'
+    sides = python("old", before=broken), python("new", before=broken)
+    code, out, _ = bench("compare", "--interpreters", *sides, *QUICK, "--batch-sizes", "1")
+    assert (code, "Verdict: not compared." in out) == (1, True)
+
+
 def test_json_is_all_that_is_printed(bench: Bench, python: Python) -> None:
     code, out, _ = bench("compare", "--interpreters", python("old"), python("new"), *QUICK, "--json")
     told = json.loads(out)

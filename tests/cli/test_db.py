@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 from typer.testing import CliRunner, Result
 
 from benchlib.cli import db
 from benchlib.errors import BadInput, BenchError
+from benchlib.orchestration.comparing_journal import LOGGED as LOGGED_PAIR
 from benchlib.settings import PROJECT_ROOT
 from benchlib.store import DatabaseUnreachable
 from benchlib.store.embedded_postgres import EmbeddedPostgres
+from benchlib.store.experiments import record_experiment, stored_experiment
 from benchlib.store.migrate import head_revision
 from benchlib.store.spool import LOGGED, Spool
-from tests.store import samples
+from tests.store import experiments, samples
 
 AWAY = "postgresql://bench:open-sesame@127.0.0.1:1/results"
 """Nothing listens there."""
@@ -124,6 +127,20 @@ def test_replay_takes_in_what_only_a_log_has(tmp_path: Path) -> None:
     assert replayed.exit_code == 0
     assert "1 taken in" in replayed.output
     assert "1 brought in, 0 set aside, 0 remaining" in replayed.output
+
+
+@pytest.mark.usefixtures("home")
+def test_replay_takes_in_a_pair_that_only_a_log_has(external: str, tmp_path: Path) -> None:
+    engine, log = create_engine(external), tmp_path / "attempt=1.log"
+    record_experiment(engine, experiments.experiment())
+    event = f"{LOGGED_PAIR}{experiments.pair().model_dump_json()}"
+    log.write_text(json.dumps({"event": event, "level": "error"}) + "\n")
+    replayed = bench_db("replay", "--log", str(log))
+    assert (replayed.exit_code, "1 pairs taken in" in replayed.output) == (0, True)
+    stored = stored_experiment(engine, experiments.experiment().experiment_id)
+    engine.dispose()
+    assert stored is not None
+    assert stored.pairs == (experiments.pair(),)
 
 
 @pytest.mark.usefixtures("external", "home")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from benchlib.core.driving import Driven
+from benchlib.core.samples import keep_samples
+from benchlib.core.validity import Course
+from benchlib.loadgen.stamps import Stamps
 from benchlib.results import InterleavedResult, Measurement, samples_filename
 from tests import dataplane
 from tests.core.conftest import Bench
@@ -79,4 +84,16 @@ def test_a_place_that_is_none_is_refused_before_anything_is_loaded(
     done = dataplane.benchlib("measure", request, *asked, env=bench.env)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("ERROR samples: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_readings_that_cannot_be_kept_cost_nothing_and_an_interrupted_run_leaves_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, interrupted: bool
+) -> None:
+    none_at_all = Stamps(np.empty((0, 1, 2), np.int64))
+    course = Course(rounds_done=0, interrupted=interrupted)
+    driven = SimpleNamespace(course=course, arrivals=None, stamps=none_at_all)
+    keep_samples(cast("Driven", driven), 4, tmp_path)
+    assert ("raw samples of batch size 4 are not kept" in caplog.text) == (not interrupted)
     assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,7 @@ def _describe(dag: Any) -> dict[str, Any]:
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "schedule": str(getattr(dag.timetable, "expression", None)),
+        "schedule_timezone": str(getattr(dag.timetable, "timezone", None)),
         "has_deadline": bool(dag.deadline),
         "defaults": dag.params.dump(),
         "tasks": {task.task_id: _describe_task(task) for task in dag.tasks},

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.comparing_params import PARAMETERS, comparison_spec
-from benchlib.orchestration.names import COMPILE_SLOTS, DEVICE_POOL_SLOTS
+from benchlib.orchestration.names import COMPILE_SLOTS
 from benchlib.settings import Settings
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from tests.conftest import new_database
@@ -84,13 +84,13 @@ def runs(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
         engine.dispose()
 
 
-def test_every_device_task_has_the_device_and_the_measuring_one_all_of_it(runs: Runs) -> None:
+def test_the_measuring_task_leaves_the_pool_to_the_nightly_sweeps(runs: Runs) -> None:
     dag = runs.facts["dags"][DAG_ID]
     where = {name: (task["queue"], task["pool"], task["pool_slots"]) for name, task in dag["tasks"].items()}
     assert where == {
         "plan": ("default", "default_pool", 1),
         "compile": ("inf2", "inf2_host", COMPILE_SLOTS),
-        "measure": ("inf2", "inf2_host", DEVICE_POOL_SLOTS),
+        "measure": ("inf2", "default_pool", 1),
         "verdict": ("inf2", "default_pool", 1),
     }
     assert (dag["schedule"], dag["catchup"], dag["max_active_runs"]) == ("None", False, 1)

@@ -32,6 +32,7 @@ def test_every_good_entry_is_a_dag_and_the_bad_one_is_named(tmp_path: Path) -> N
     environment = {
         **common_environment(settings, home / "airflow", f"sqlite:///{tmp_path}/airflow.db"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__DEFAULT_TIMEZONE": "Asia/Tokyo",
         "BENCH_DATA_PYTHON": str(write_fake_python(tmp_path / "python", OBEDIENT)),
     }
     facts = facts_of({"params": [], "runs": {}}, environment, tmp_path)
@@ -40,7 +41,8 @@ def test_every_good_entry_is_a_dag_and_the_bad_one_is_named(tmp_path: Path) -> N
     (error,) = facts["import_errors"].values()
     assert "sweeps.yaml, entry 2 (broken): rounds: 0 is not allowed" in error
     nightly = facts["dags"]["tiny_nightly"]
-    assert nightly["schedule"] == "30 3 * * *"
+    # In UTC as for the watch over the nights, whatever Airflow's own time zone.
+    assert (nightly["schedule"], nightly["schedule_timezone"]) == ("30 3 * * *", "UTC")
     assert (nightly["defaults"]["rounds"], nightly["defaults"]["batch_sizes"]) == (5, [1, 2])
     device = [nightly["tasks"][f"per_batch_size.{name}"] for name in ("compile", "measure")]
     assert [(task["queue"], task["pool"]) for task in device] == [("inf2_large", "large_host")] * 2

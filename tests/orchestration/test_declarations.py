@@ -52,11 +52,14 @@ def test_an_entry_is_a_dag_with_defaults_for_its_form(tmp_path: Path) -> None:
             "{name: good, model: m, batch_sizes: [1]}",
             "(good): name: 'good' is not allowed; allowed: a name that no",
         ),
-        ("{name: inf2_batch_sweep, model: m, batch_sizes: [1]}", "name: 'inf2_batch_sweep' is not allowed"),
         ("{name: bad, model: m, batch_sizes: [1], schedule: nightly}", "schedule: 'nightly' is not allowed"),
         (
             "{name: bad, model: m, batch_sizes: [1], schedule: 61 * * * *}",
             "schedule: '61 * * * *' is not allowed",
+        ),
+        (
+            '{name: bad, model: m, batch_sizes: [1], schedule: "0 0 30 2 *"}',
+            "schedule: '0 0 30 2 *' is not allowed",
         ),
         ("{model: m, batch_sizes: [1]}", "(without a name): name: "),
         ("{name: bad, batch_sizes: [1]}", "(bad): model"),
@@ -149,3 +152,12 @@ def test_the_deployment_has_the_form_s_sweep_first(tmp_path: Path) -> None:
         (DAG_ID, "neuron"),
         ("tiny", "neuron"),
     ]
+
+
+def test_an_entry_may_give_the_form_s_dag_its_schedule_and_defaults(tmp_path: Path) -> None:
+    write(tmp_path, f"sweeps: [{{name: tiny, model: m}}, {{name: {DAG_ID}, schedule: null, rounds: 9}}]")
+    found = deployed_sweeps(tmp_path, backend="cpu")
+    assert found.errors == ()
+    form, tiny = found.sweeps
+    assert (form.name, form.schedule, form.params["rounds"]) == (DAG_ID, None, 9)
+    assert (form.params["model"], tiny.name) == ("bert-base-uncased", "tiny")

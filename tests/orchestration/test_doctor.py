@@ -122,6 +122,21 @@ def test_tables_that_are_behind_are_named(settings: Settings, empty_database_url
     assert (finding.status, finding.remedy) == ("error", "bench db upgrade")
 
 
+def test_the_remains_of_a_package_and_a_prerelease_are_no_broken_interpreter(
+    settings: Settings, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    for name in VERSIONS:
+        release = "5.0rc1" if name == "transformers" else "1.0"
+        info = site / f"{name}-{release}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
+    (site / "left_over-1.0.dist-info").mkdir()
+    settings.data_python.write_text(f'#!/bin/sh\nPYTHONPATH={site} exec {sys.executable} "$@"\n')
+    packages = findings(settings)["packages"]
+    assert (packages.status, "transformers 5.0rc1" in packages.found) == ("ok", True)
+
+
 def test_a_device_in_use_is_named_with_its_holder(settings: Settings) -> None:
     with device_lock(settings.device_lock, exclusive=True, what="measure of batch size 4", timeout_s=1):
         finding = findings(settings)["device lock"]

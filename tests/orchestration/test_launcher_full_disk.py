@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from benchlib import __main__ as door
 from benchlib.orchestration.launcher import StepFailed, run_step
-from benchlib.spec import CompileRequest, ModelSpec
-from tests.full_disk import NO_ROOM, on_full_disk
-from tests.orchestration.fake_python import COMPILED
+from benchlib.results import Measurement, samples_filename
+from benchlib.spec import CompileRequest, MeasureRequest, ModelSpec
+from tests.full_disk import NO_ROOM, fill, on_full_disk
+from tests.orchestration.fake_python import ARTIFACT, COMPILED, MEASURED
 
 ROOM_BYTES = 32 * 1024
 TOO_MUCH_BYTES = 2 * ROOM_BYTES - 4096
@@ -75,3 +78,26 @@ def test_a_result_that_finds_no_room_is_in_the_log_and_the_sentence_says_where(t
     assert facts["left"] == []
     (line,) = facts["lines"]
     assert line.endswith(result)
+
+
+def measure_with_samples(disk: str) -> dict[str, Any]:
+    """Through the data plane's door: the samples take all the room that there is."""
+    folder = Path(disk)
+    request = MeasureRequest(artifact=ARTIFACT, artifact_url="file:///nowhere", batch_size=1)
+    (folder / "request.json").write_text(request.model_dump_json())
+
+    def run(_request: object, _stop: object, samples: Path) -> Measurement:
+        fill(samples)
+        (samples / "filler").rename(samples / samples_filename(1))
+        return MEASURED
+
+    door._JOBS["measure"] = dataclasses.replace(door._JOBS["measure"], run=run)
+    asked = ["measure", f"{disk}/request.json", "--result", f"{disk}/result.json", "--samples", disk]
+    status = door.main(asked)
+    return {"status": status, "result": (folder / "result.json").read_text()}
+
+
+def test_raw_samples_give_way_to_the_result(tmp_path: Path) -> None:
+    facts = on_full_disk(tmp_path / "disk", ROOM_BYTES, measure_with_samples)
+    assert facts["status"] == 0
+    assert Measurement.model_validate_json(facts["result"]) == MEASURED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from benchlib.orchestration import preflight
 from benchlib.orchestration.device_lock import device_lock
+from benchlib.orchestration.doctor import Finding
 from benchlib.orchestration.job import is_retryable
 from benchlib.orchestration.launcher import StepFailed
 from benchlib.orchestration.preflight import preflight_sweep
@@ -104,6 +106,17 @@ def test_a_home_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("BENCH_HOME", "/proc/none")
     with pytest.raises(StepFailed, match="BENCH_HOME: /proc/none cannot be used"):
         preflight_sweep(sweep(), attempt=1)
+
+
+def test_an_instance_that_is_not_told_stops_no_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def instance(*_: object) -> Iterator[Finding]:
+        yield Finding("neuron instance", "error", "no instance type")
+
+    monkeypatch.setattr(preflight, "HOST_CHECKS", (instance,))
+    preflight_sweep(sweep(), attempt=1)
+    assert "neuron instance: no instance type" in caplog.text
 
 
 def test_it_disturbs_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import pytest
 
 from benchlib.errors import BadInput
 from benchlib.orchestration import retention
+from benchlib.orchestration.comparing_journal import LOGGED as LOGGED_PAIR
+from benchlib.orchestration.comparing_journal import Journal
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
 from benchlib.orchestration.retention import Rule, prune_host
 from benchlib.settings import Settings
-from benchlib.store.spool import LOGGED, Spool
-from tests.store import samples
+from benchlib.store.spool import HEADER, LOGGED, Spool
+from tests.store import experiments, samples
 
 from .conftest import PROJECT
 
@@ -91,22 +94,36 @@ def test_what_may_be_a_result_is_named_and_stays(settings: Settings, tmp_path: P
     record = samples.measurement()
     poisoned = spool.set_aside(spool.write(record), "breaks a rule").path
     waiting = spool.write(record)
-    whole = spool.directory / ".whole.tmp"
+    whole, unreadable = spool.directory / ".a.tmp", spool.directory / ".b.tmp"
     whole.write_bytes(waiting.read_bytes())
+    of_later = b'{"kind": "of a later version"}'
+    unreadable.write_bytes(HEADER + hashlib.sha256(of_later).hexdigest().encode() + b"\n" + of_later)
+    young = make(spool.directory / ".young.tmp", 6, content=waiting.read_text())
     cut = make(spool.directory / ".cut.tmp", 8, content="bench-spool 1")
     logs = tmp_path / "airflow logs"
     last_resort = make(logs / "run" / "attempt=1.log", 8, content=f"a\n{LOGGED}{{}}\n")
-    for path in (poisoned, waiting, whole):
+    of_pair = make(settings.logs_dir / "compare.log", 8, content=f"{LOGGED_PAIR}{{}}\n")
+    journal = Journal.of(settings, experiments.experiment().experiment_id)
+    journal.write_record(experiments.experiment())
+    journal.write_pair(experiments.pair())
+    for path in (poisoned, waiting, whole, unreadable, journal.directory / "pair-0001-0001.json"):
         age(path, 8)
 
     told = prune_host(settings, RULE, airflow_logs=logs).for_people
     assert not cut.exists()
-    assert all(path.exists() for path in (poisoned, waiting, whole, last_resort))
-    assert len(told) == 4
-    assert f"{last_resort} holds a result that may be nowhere else" in told[0]
-    assert told[1].startswith(f"{whole} is a whole result")
-    assert told[2] == f"{poisoned} was set aside: breaks a rule"
-    assert told[3].startswith("1 results have waited in ")
+    kept = (poisoned, waiting, whole, unreadable, young, last_resort, of_pair, journal.directory)
+    assert all(path.exists() for path in kept)
+    assert len(told) == 7
+    assert f"{of_pair} holds a result that may be nowhere else" in told[0]
+    assert f"{last_resort} holds a result that may be nowhere else" in told[1]
+    assert told[2].startswith(f"{whole} is a whole result")
+    assert told[3].startswith(f"{unreadable} is a whole result")
+    assert told[4] == f"{poisoned} was set aside: breaks a rule"
+    day = f"{NOW - timedelta(days=8):%Y-%m-%d}"
+    assert told[5] == f"results have waited in {spool.directory} since {day}: `bench db replay`"
+    assert told[6].startswith(f"{journal.directory} holds a comparison that has waited since {day}: ")
+    tomorrow = Rule.keeping(7, now=NOW + timedelta(hours=20))
+    assert prune_host(settings, tomorrow, airflow_logs=logs).for_people == told  # so that it is told once
 
 
 def test_files_are_not_touched_beside_a_measurement(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from benchlib.artifacts import ArtifactStore
 from benchlib.errors import BadInput, BenchError
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
 from benchlib.orchestration.job import interpreter_of, is_retryable
@@ -391,3 +392,20 @@ def test_samples_that_cannot_be_stored_cost_no_measurement(
     measure_batch_size(a_sweep(), 2, ARTIFACT_1, attempt=1)
     assert rows(engine, "SELECT status, samples_url FROM measurement") == [("ok", None)]
     assert any("raw samples of batch size 2 are not kept" in message for message in caplog.messages)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_store_that_hangs_until_the_process_is_killed_costs_no_measurement(
+    settings: Settings, make_python: MakePython, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    def hang(*_: object) -> str:
+        raise Killed
+
+    monkeypatch.setenv("BENCH_DATA_PYTHON", str(make_python(LEAVES_SAMPLES + OBEDIENT)))
+    monkeypatch.setattr(ArtifactStore, "put_samples", hang)
+    with pytest.raises(Killed):
+        measure_batch_size(a_sweep(), 2, ARTIFACT_1, attempt=1)
+    assert rows(engine, "SELECT status, samples_url FROM measurement") == [("ok", None)]

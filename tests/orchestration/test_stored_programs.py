@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,20 +10,24 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 from sqlalchemy import Engine, text
 
 from benchlib.artifacts import ArtifactStore
+from benchlib.errors import BenchError
+from benchlib.orchestration import stored_programs
 from benchlib.orchestration.device_lock import device_lock
 from benchlib.orchestration.retention import Rule
 from benchlib.orchestration.stored_programs import prune_store
 from benchlib.results import ArtifactRef
 from benchlib.settings import Settings
 from benchlib.store.errors import DatabaseUnreachable
+from benchlib.store.experiments import record_outcome, record_pairs
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Spool
 from tests.s3_server import S3Server, s3_server
-from tests.store import samples
+from tests.store import experiments, samples
 from tests.test_artifacts import make_files
 
 NOW = datetime.now(UTC)
@@ -145,6 +150,56 @@ def test_nothing_goes_while_a_sweep_is_unfinished(local: Settings, engine: Engin
     assert prune_store(local, ALL_OLD).removed == []
     Repository(engine).record(samples.compilation(2, sweep=sweep, failure=samples.failure()))
     assert len(prune_store(local, ALL_OLD).removed) == 1
+
+
+def test_nothing_goes_while_a_comparison_is_unfinished(local: Settings, engine: Engine) -> None:
+    old = experiments.experiment(created_at=NOW - timedelta(days=3))
+    record_pairs(engine, old, [experiments.pair(recorded_at=NOW - timedelta(hours=50))])
+    assert len(prune_store(local, replace(ALL_OLD, dry_run=True)).removed) == 1  # given up
+    record_pairs(engine, old, [experiments.pair(2, recorded_at=NOW - timedelta(hours=1))])
+    assert prune_store(local, ALL_OLD).removed == []
+    record_outcome(engine, old, experiments.outcome())
+    assert len(prune_store(local, ALL_OLD).removed) == 1
+
+
+def test_a_program_that_is_found_after_the_store_was_listed_stays(
+    local: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = stored_programs.open_runs
+
+    def meanwhile(engine: Engine) -> tuple[str, ...]:
+        use(engine, ArtifactRef(key=OLD, filename="m.pt", sha256="b" * 64, size_bytes=1), NOW)
+        return asked(engine)
+
+    monkeypatch.setattr(stored_programs, "open_runs", meanwhile)
+    rule = replace(ALL_OLD, before=NOW)
+    for file in Path(local.artifact_url.removeprefix("file://")).rglob("*"):
+        os.utime(file, (0, 0))
+    assert prune_store(local, rule).removed == []
+    assert names(local) == [OLD]
+
+
+def test_samples_that_went_before_a_fault_are_forgotten_and_no_password_is_said(
+    local: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, store = samples.sweep(), ArtifactStore(local.artifact_url)
+    for size in (1, 2):
+        (tmp_path / "samples.npz").write_bytes(b"readings")
+        url = store.put_samples(tmp_path / "samples.npz", str(sweep.sweep_id), f"{size}.npz")
+        Repository(engine).record(samples.measurement(size).model_copy(update={"samples_url": url}))
+    remove = LocalFileSystem.rm_file
+
+    def refuse(self: LocalFileSystem, path: str) -> None:
+        if path.endswith("2.npz"):
+            raise RuntimeError("https://ana:secret@host/x said no")
+        remove(self, path)
+
+    monkeypatch.setattr(LocalFileSystem, "rm_file", refuse)
+    with pytest.raises(BenchError, match="said no") as refusal:
+        prune_store(local, ALL_OLD)
+    assert "secret" not in str(refusal.value)
+    first, second = kept(engine)
+    assert (first, second is not None) == (None, True)
 
 
 def test_nothing_goes_while_a_step_runs_on_this_host(local: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from benchlib.records import SweepRecord
-from benchlib.store.declared_nights import NO_SWEEP, NOT_FINISHED, Due, declared_gaps
+from benchlib.store.declared_nights import NO_SWEEP, NOT_FINISHED, Due, declared_gaps, was_left_out
 from benchlib.store.repository import Repository
 from tests.store import samples
 
@@ -61,6 +62,26 @@ def test_what_is_not_of_this_night_does_not_fill_it(engine: Engine, sweep: Sweep
     for size in (1, 2):
         Repository(engine).record(samples.measurement(size, sweep=sweep))
     assert told(engine) == [("none", NO_SWEEP, (1, 2))]
+
+
+def test_the_sweep_of_the_next_night_does_not_fill_this_one(engine: Engine) -> None:
+    """Due so late that the morning after looks at it when the next one has run already."""
+    due = replace(DUE, until=DUE_AT + timedelta(days=1))
+    for size in (1, 2):
+        Repository(engine).record(samples.measurement(size, sweep=ran("next", hours=24)))
+    at = DUE_AT + timedelta(hours=30)
+    assert [gap.reason for gap in declared_gaps(engine, due, at)] == [NO_SWEEP]
+    assert declared_gaps(engine, DUE, at) == ()
+
+
+def test_a_night_was_left_out_if_nothing_ran_on_it_and_something_had_before(engine: Engine) -> None:
+    due = replace(DUE, until=DUE_AT + timedelta(days=1))
+    assert not was_left_out(engine, due)  # perhaps nobody had declared it yet
+    Repository(engine).record(ran("the night before", hours=-24))
+    Repository(engine).record(ran("the next night", hours=24))
+    assert was_left_out(engine, due)
+    Repository(engine).record(ran("by the hours of then", hours=-2))
+    assert not was_left_out(engine, due)
 
 
 def test_another_model_of_the_same_form_does_not_fill_the_night(engine: Engine) -> None:

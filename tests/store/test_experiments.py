@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from benchlib.analysis.paired import Family, judge_pairs
 from benchlib.errors import BadInput, BenchError
 from benchlib.experiments import PairRecord, Problem, TurnRecord
 from benchlib.results import Environment
@@ -172,6 +173,44 @@ def test_series_begin_anew_with_the_first_night_of_what_was_accepted(engine: Eng
     (reason,) = set(rows(engine, "SELECT reason FROM baseline"))
     changed = "neuronx_cc 2.20.1 -> 2.21.0, python 3.10.12 -> 3.12.3"
     assert reason == (f"Experiment {str(MINE)[:8]} accepted ({changed}): The release notes name it.",)
+
+
+@pytest.mark.parametrize(
+    ("model", "load", "sweep"),
+    [
+        ({"head": "encoder"}, {}, {}),
+        ({}, {"replicas": 7}, {}),
+        ({}, {"workers": 7}, {}),
+        ({}, {"worker_mode": "process"}, {}),
+        ({}, {}, {"precision": "bf16"}),
+    ],
+)
+def test_series_of_another_load_or_network_keep_their_baseline(
+    engine: Engine, model: dict[str, Any], load: dict[str, Any], sweep: dict[str, Any]
+) -> None:
+    asked = experiments.spec().sweep
+    parts = {
+        "model": asked.model.model_copy(update=model),
+        "load": asked.load.model_copy(update=load),
+        **sweep,
+    }
+    finished(engine, spec=experiments.spec(sweep=asked.model_copy(update=parts)))
+    accept(engine, MINE, ANA)
+    night(engine, 2, experiments.NEW)
+    assert write_due_epochs(engine) == ()
+
+
+def test_only_sizes_that_were_judged_are_accepted(engine: Engine) -> None:
+    finished(engine)
+    of_one = judge_pairs([each.figures() for each in experiments.pairs() if each.batch_size == 1])
+    record_outcome(engine, experiments.experiment(), experiments.outcome(family=Family(())))
+    with pytest.raises(BadInput, match="one in which a batch size was judged"):
+        accept(engine, MINE, ANA)
+    record_outcome(engine, experiments.experiment(), experiments.outcome(family=of_one))
+    accept(engine, MINE, ANA)
+    night(engine, 2, experiments.NEW)
+    write_due_epochs(engine)
+    assert [each[0] for each in pinned(engine)] == [1]
 
 
 def test_an_epoch_is_written_once_and_people_have_the_last_word(engine: Engine) -> None:
