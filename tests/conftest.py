@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from benchlib.settings import PROJECT_ROOT
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.migrate import upgrade
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 TEMPLATE = "template_bench"
+RESULTS_FINISHED = "results_finished"
+RESULTS_STORED = "results_stored"
+"""What a test of a fault says of the measurements that it saw."""
+
 _numbers = count(1)
 
 
@@ -62,3 +72,36 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(database_url, hide_parameters=True)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser that cannot be told from a person's but for its lack of a window; one for a whole process."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.plugins.chromium import find_chromium
+
+    found = find_chromium(PROJECT_ROOT / ".bench" / "test-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found.path, args=["--no-sandbox"], env={**os.environ, **found.environment}
+        )
+        yield browser
+        browser.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults were tried and how many results that cost."""
+    found = [
+        dict(report.user_properties)
+        for outcome in ("", "error")  # where pytest keeps what came of the teardown
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "teardown"
+    ]
+    tried = [each for each in found if RESULTS_FINISHED in each]
+    if tried:
+        finished = sum(int(each[RESULTS_FINISHED]) for each in tried)
+        lost = finished - sum(int(each[RESULTS_STORED]) for each in tried)
+        terminalreporter.write_line(
+            f"faults tried on a fleet: {len(tried)}; measurements finished: {finished}; results lost: {lost}"
+        )

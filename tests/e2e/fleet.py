@@ -73,6 +73,8 @@ class Fleet:
     results_server: EmbeddedPostgres
     redis_port: int
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+    """Ids of all runs that were started, oldest first."""
 
     @property
     def client(self) -> AirflowClient:
@@ -165,9 +167,9 @@ class Fleet:
 
     def trigger(self, sizes: Sequence[int], **params: Any) -> str:
         """Start a run."""
-        return self.client.trigger(
-            DAG_ID, {"model": "config:bert-tiny", "batch_sizes": list(sizes), **params}
-        )
+        asked = {"model": "config:bert-tiny", "batch_sizes": list(sizes), **params}
+        self.runs.append(self.client.trigger(DAG_ID, asked))
+        return self.runs[-1]
 
     def finish(self, run_id: str) -> str:
         """Wait for the run's end and return its state."""

@@ -7,12 +7,13 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchlib.settings import PROJECT_ROOT
+from tests.conftest import RESULTS_FINISHED, RESULTS_STORED
 from tests.e2e.fleet import Fleet, fleet
 from tests.orchestration.channel_servers import Arrived, channel_servers, html_of
 from tests.orchestration.conftest import wait_until
@@ -35,6 +36,18 @@ def running(tmp_path_factory: pytest.TempPathFactory, arrived: Arrived) -> Itera
     (dags / "sweeps.yaml").write_text('notify: ["apprise:dead", "smtp:mail:perf@localhost"]')
     with fleet(folder, AIRFLOW__CORE__DAGS_FOLDER=str(dags), **arrived.variables) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_lost(running: Fleet, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Every measurement that came to its end has its row; the summary of the tests adds them up."""
+    since, earlier = time.monotonic(), len(running.runs)
+    yield
+    made = sum(count for (stage, _), count in finished(running, since).items() if stage == "measure")
+    stored = sum(status == "ok" for run_id in running.runs[earlier:] for _, status, _ in running.rows(run_id))
+    record_property(RESULTS_FINISHED, made)
+    record_property(RESULTS_STORED, stored)
+    assert stored == made
 
 
 def finished(running: Fleet, since: float) -> Counter[tuple[str, int]]:

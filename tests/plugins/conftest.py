@@ -22,7 +22,6 @@ from playwright.sync_api import (
     Page,
     Request,
     expect,
-    sync_playwright,
 )
 from sqlalchemy import Connection, Engine, create_engine, text
 
@@ -33,7 +32,6 @@ from benchlib.store.embedded_postgres import EmbeddedPostgres
 from tests.cli.test_up import free_ports
 from tests.conftest import TEMPLATE, new_database
 from tests.orchestration.conftest import wait_until
-from tests.plugins.chromium import find_chromium
 from tests.plugins.nights import Nights
 
 # As Airflow does with its folder of plugins.
@@ -43,7 +41,6 @@ expect.set_options(timeout=30_000)
 
 ROLES = ("viewer", "user", "op", "admin")
 """Each is a user's name and password, too."""
-CACHE = PROJECT_ROOT / ".bench" / "test-browser"
 
 
 @dataclass(frozen=True)
@@ -201,20 +198,6 @@ def _store_run(site: Site, nights: Nights) -> None:
         f"{site.url}/api/v2/dags/{MAIN.dag_id}/dagRuns", json=body, headers=headers, trust_env=False
     )
     assert answer.is_success, answer.text
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A browser that cannot be told from a person's but for its lack of a window."""
-    found = find_chromium(CACHE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found.path,
-            args=["--no-sandbox"],
-            env={**os.environ, **found.environment},
-        )
-        yield browser
-        browser.close()
 
 
 class Visit:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from benchlib.analysis.comparison import ComparisonRow
 from benchlib.report import charts
 from benchlib.report.html import render_history, render_sweep
 from benchlib.results import Check
-from benchlib.settings import PROJECT_ROOT
-from tests.plugins.chromium import find_chromium
 from tests.report import readings
 from tests.report.pages import Element, read
 
@@ -175,25 +171,14 @@ def test_a_history_has_its_charts_and_every_night() -> None:
     assert page.loads == {"data"}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = find_chromium(PROJECT_ROOT / ".bench" / "test-browser")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=found.path, args=["--no-sandbox"], env={**os.environ, **found.environment}
-        )
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("theme", "width_px"), [("light", 1280), ("dark", 390)])
 def test_a_browser_draws_it_without_a_request_or_a_complaint(
-    browser: Browser, rendered: str, tmp_path: Path, theme: str, width_px: int
+    chromium: Browser, rendered: str, tmp_path: Path, theme: str, width_px: int
 ) -> None:
     file = tmp_path / "report.html"
     file.write_text(rendered, encoding="utf-8")
-    context = browser.new_context(
+    context = chromium.new_context(
         viewport={"width": width_px, "height": 800}, color_scheme="dark" if theme == "dark" else "light"
     )
     view = context.new_page()
@@ -227,10 +212,10 @@ def _listen(view: Page) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.slow
-def test_without_scripts_the_images_are_there(browser: Browser, rendered: str, tmp_path: Path) -> None:
+def test_without_scripts_the_images_are_there(chromium: Browser, rendered: str, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(rendered, encoding="utf-8")
-    context = browser.new_context(java_script_enabled=False)
+    context = chromium.new_context(java_script_enabled=False)
     view = context.new_page()
     view.goto(file.as_uri())
     for place in range(3):
