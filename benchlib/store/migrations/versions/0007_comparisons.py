@@ -105,6 +105,12 @@ def _experiment_columns() -> list[sa.Column[Any]]:
             nullable=False,
         ),
         sa.Column("spec", JSONB(), comment="All that was asked for", nullable=False),
+        *_outcome_columns(),
+    ]
+
+
+def _outcome_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column(
             "old_environment_id", sa.Uuid(), comment="What the old side ran in; NULL: nothing compiled"
         ),
