@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -325,4 +326,9 @@ def _view(name: str, line: type[Any]) -> Any:
 def _lines(engine: Engine, chosen: Select[Any], line: type[T]) -> tuple[T, ...]:
     with explained(engine), engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(chosen).mappings()]
-    return TypeAdapter(tuple[line, ...]).validate_python(rows)  # type: ignore[valid-type]
+    return _adapter(line).validate_python(rows)
+
+
+@cache  # making one costs more than the rows of a page
+def _adapter(line: type[T]) -> TypeAdapter[tuple[T, ...]]:
+    return TypeAdapter(tuple[line, ...])  # type: ignore[valid-type]

@@ -28,9 +28,9 @@ SELECT
     said.reason,
     incident.opened_at,
     incident.last_good_sweep_id,
-    good.night AS last_good_night,
+    (SELECT sweep.night FROM sweep WHERE sweep.sweep_id = incident.last_good_sweep_id) AS last_good_night,
     incident.first_bad_sweep_id,
-    bad.night AS first_bad_night,
+    (SELECT sweep.night FROM sweep WHERE sweep.sweep_id = incident.first_bad_sweep_id) AS first_bad_night,
     headline.metric,
     headline.relative_change,
     scope.batch_sizes,
@@ -84,8 +84,6 @@ SELECT
     said.annotation_id
 FROM incident
 INNER JOIN configuration ON configuration.configuration_id = incident.configuration_id
-INNER JOIN sweep AS good ON good.sweep_id = incident.last_good_sweep_id
-INNER JOIN sweep AS bad ON bad.sweep_id = incident.first_bad_sweep_id
 LEFT JOIN LATERAL (
     SELECT
         annotation.annotation_id, annotation.status, annotation.author, annotation.annotated_at,

@@ -30,7 +30,7 @@ from benchlib.core.host_watch import (
     watching_host,
 )
 from benchlib.core.validity import host_quiet
-from benchlib.loadgen import Duration, measure
+from benchlib.loadgen import Duration, LoadProgress, measure
 from tests.loadgen.devices import Sleeper
 
 OURS = 100
@@ -334,6 +334,7 @@ def adopted(snapshot: Snapshot, pid: int) -> Snapshot:
 
 
 def test_a_busy_loop_beside_a_measurement_is_seen_unless_it_is_ours() -> None:
+    seen: list[LoadProgress] = []
     with busy_stranger() as pid:
         enough_s = cpu_s(pid) + 0.4
         before = take_snapshot(HostSources())
@@ -344,7 +345,8 @@ def test_a_busy_loop_beside_a_measurement_is_seen_unless_it_is_ours() -> None:
                 workers=2,
                 batches_per_worker=5,
                 stop=Duration(1e6),
-                interrupted=lambda: cpu_s(pid) >= enough_s,
+                interrupted=lambda: cpu_s(pid) >= enough_s and bool(seen) and seen[-1].batches > 100,
+                on_progress=seen.append,
             )
         after = take_snapshot(HostSources())
         stranger_cores = (cpu_s(pid) - enough_s + 0.4) / watch.activity.elapsed_s if watch.activity else 0

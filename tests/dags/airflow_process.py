@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ DAG_ID = "inf2_batch_sweep"
 def facts_of(wishes: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
     """Let another process look at the DAGs and run them; ``wishes`` has ``params`` and ``runs``.
 
-    A run has ``params`` and the data plane's ``python``, and a ``dag_id`` where it is of another DAG.
+    A run has ``params`` and the data plane's ``python``, a ``dag_id`` where it is of another DAG, and
+    ``run_after`` where it is not of this moment.
     """
     facts = folder / "facts.json"
     done = subprocess.run(
@@ -78,7 +80,8 @@ def _run(dag: Any, wish: Mapping[str, Any]) -> dict[str, Any]:
     from sqlalchemy import select
 
     os.environ["BENCH_DATA_PYTHON"] = wish["python"]
-    run = dag.test(run_conf=wish["params"])
+    at = wish.get("run_after")
+    run = dag.test(run_after=at and datetime.fromisoformat(at), run_conf=wish["params"])
     with create_session() as session:
         events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
         extras = [event.extra for event in events]

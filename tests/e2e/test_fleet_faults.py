@@ -11,16 +11,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from benchlib.settings import PROJECT_ROOT
 from tests.conftest import RESULTS_FINISHED, RESULTS_STORED
-from tests.e2e.fleet import Fleet, fleet
+from tests.e2e.fleet import RUN_TIMEOUT_S, Fleet, fleet
 from tests.orchestration.channel_servers import Arrived, channel_servers, html_of
 from tests.orchestration.conftest import wait_until
 
 pytestmark = pytest.mark.slow
 
 DETECTED_WITHIN_S = 60.0
+WRITING = """
+    SELECT FROM pg_locks
+    WHERE relation = 'measurement'::regclass AND mode = 'RowExclusiveLock' AND NOT granted
+"""
+"""A writer whose transaction has begun and waits until it may write the measurement."""
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +47,10 @@ def running(tmp_path_factory: pytest.TempPathFactory, arrived: Arrived) -> Itera
 @pytest.fixture(autouse=True)
 def nothing_is_lost(running: Fleet, record_property: Callable[[str, object], None]) -> Iterator[None]:
     """Every measurement that came to its end has its row; the summary of the tests adds them up."""
-    since, earlier = time.monotonic(), len(running.runs)
+    since, earlier = time.monotonic(), running.stored()
     yield
     made = sum(count for (stage, _), count in finished(running, since).items() if stage == "measure")
-    stored = sum(status == "ok" for run_id in running.runs[earlier:] for _, status, _ in running.rows(run_id))
+    stored = running.stored() - earlier
     record_property(RESULTS_FINISHED, made)
     record_property(RESULTS_STORED, stored)
     assert stored == made
@@ -94,7 +100,7 @@ def test_a_measuring_child_that_is_killed_is_measured_again(running: Fleet) -> N
     assert finished(running, since)["measure", 1] == 1
 
 
-def test_a_database_that_is_away_while_results_are_made_gets_them_later(running: Fleet) -> None:
+def test_a_database_that_is_away_before_a_result_is_written_gets_it_later(running: Fleet) -> None:
     since = time.monotonic()
     hold = running.order("hold", "measure", 1)
     run_id = running.trigger([1, 2])
@@ -102,11 +108,52 @@ def test_a_database_that_is_away_while_results_are_made_gets_them_later(running:
     running.results_server.stop()
     hold.unlink()
     wait_until(lambda: finished(running, since)["measure", 1] == 1, 60)
-    wait_until(lambda: any((running.home("host-a") / "spool").glob("*.json")), 60)
+    wait_until(lambda: bool(spooled(running)), 60)
     running.results_server.start(databases=("bench",))
+    assert each_is_measured_once(running, run_id, [1, 2], since)
+
+
+def test_a_database_that_goes_while_it_writes_a_result_gets_it_later(running: Fleet) -> None:
+    """The server goes down with the write half done: its transaction has begun and waits for a lock."""
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 1)
+    run_id = running.trigger([1, 2])
+    running.began("measure", 1, since)
+    with running.results() as blocker:
+        blocker.execute(text("LOCK TABLE measurement IN SHARE MODE"))
+        hold.unlink()
+        wait_until(lambda: bool(running.ask(WRITING)), 60)
+        assert finished(running, since)["measure", 1] == 1
+        running.results_server.stop()
+        blocker.invalidate()
+    assert spooled(running)
+    running.results_server.start(databases=("bench",))
+    assert each_is_measured_once(running, run_id, [1, 2], since)
+
+
+def test_a_database_that_goes_after_it_wrote_a_result_keeps_it(running: Fleet) -> None:
+    since = time.monotonic()
+    hold = running.order("hold", "measure", 2)
+    run_id = running.trigger([1, 2])
+    wait_until(lambda: (1, "ok", 1) in running.rows(run_id), 90)
+    running.results_server.stop()
+    hold.unlink()
+    wait_until(lambda: bool(spooled(running)), 60)
+    running.results_server.start(databases=("bench",))
+    assert (1, "ok", 1) in running.rows(run_id)
+    assert each_is_measured_once(running, run_id, [1, 2], since)
+
+
+def spooled(running: Fleet) -> list[Path]:
+    """The results that the host keeps for the database."""
+    return list((running.home("host-a") / "spool").glob("*.json"))
+
+
+def each_is_measured_once(running: Fleet, run_id: str, sizes: list[int], since: float) -> bool:
+    """Whether the run ends well with one row of each size, for which nothing was done twice."""
     assert running.finish(run_id) == "success"
-    assert {(size, status) for size, status, _ in running.rows(run_id)} == {(1, "ok"), (2, "ok")}
-    assert set(finished(running, since).values()) == {1}
+    assert running.rows(run_id) == [(size, "ok", 1) for size in sizes]
+    return set(finished(running, since).values()) == {1}
 
 
 def test_redis_may_restart(running: Fleet) -> None:
@@ -163,15 +210,24 @@ def test_sizes_that_fail_to_compile_stop_no_other_and_are_told(
     assert html.count("failed: batch size") == len(failing)
 
 
-def test_two_hosts_measure_one_after_the_other_on_one_device(running: Fleet) -> None:
-    """Two workers that share a device's home: the lock holds between them, whatever the pool allows."""
+def test_two_hosts_and_a_command_line_measure_one_after_the_other_on_one_device(running: Fleet) -> None:
+    """Three that share a device's home: the lock holds between them, whatever the pool allows."""
     since = time.monotonic()
-    running.start("host-b", running.processes["host-a"].args, BENCH_HOME=str(running.home("host-a")))  # type: ignore[arg-type]
+    hold = running.order("hold", "measure", 1)
+    device = {"BENCH_HOME": str(running.home("host-a"))}
+    running.start("host-b", running.processes["host-a"].args, **device)  # type: ignore[arg-type]
     try:
         runs = [running.trigger([1, 2, 3]) for _ in range(2)]
+        running.began("measure", 1, since)
+        typed = running.start_demo([1, 2, 3], "host-a")
+        logs = running.home("host-a") / "logs"
+        wait_until(lambda: any("waiting for the device" in log.read_text() for log in logs.glob("demo*")), 90)
+        hold.unlink()
         assert [running.finish(run_id) for run_id in runs] == ["success", "success"]
+        assert typed.wait(RUN_TIMEOUT_S) == 0
     finally:
         running.kill("host-b")
+    assert set(finished(running, since).values()) == {3}
     assert alone(running, since)
 
 
