@@ -257,13 +257,14 @@ def _same_level(value: float, level: float, of: Finding | Shift) -> bool:
     return abs(value - level) <= SAME_LEVEL * abs(of.after_value - of.before_value)
 
 
-def transition(home: Group, last_night: date) -> Transition | None:
+def transition(home: Group, last_night: date, accepted: Sequence[date] = ()) -> Transition | None:
     """What the detector says of an incident now; ``None``: it stands as it stood.
 
     What a person settled stays so, but for one that is back after it was fixed. Nothing is said of nights
-    after the last one, which were not looked at.
+    after the last one, which were not looked at. ``accepted`` are the nights with which a person made the
+    baseline begin anew: of one night far off, the nights from there on do not tell whether it lasted.
     """
-    wanted = _wanted(home, last_night)
+    wanted = _wanted(home, last_night, accepted)
     status = home.status
     if wanted is None or status == wanted.status:
         return None
@@ -282,12 +283,12 @@ def transition(home: Group, last_night: date) -> Transition | None:
     return wanted if status in allowed[wanted.status] else None
 
 
-def _wanted(home: Group, last_night: date) -> Transition | None:
+def _wanted(home: Group, last_night: date, accepted: Sequence[date]) -> Transition | None:
     own = [each for each in home.members if each.direction == home.direction]
     if not own:
         return None
     if all(each.suspect for each in own):
-        return _of_suspects(own, last_night)
+        return _of_suspects(own, last_night, accepted)
     latest = {(each.series_id, each.metric): each for each in sorted(home.members, key=_night)}
     subjects = {(each.series_id, each.metric) for each in own}
     ended = [
@@ -328,10 +329,15 @@ def _of_return(again: Sequence[Finding | Shift], home: Group) -> Transition | No
     return Transition("reopened", f"At the same level again since {since}.")
 
 
-def _of_suspects(own: Sequence[Finding | Shift], last_night: date) -> Transition | None:
+def _of_suspects(
+    own: Sequence[Finding | Shift], last_night: date, accepted: Sequence[date]
+) -> Transition | None:
     night = max(map(_night, own))
     if night > last_night:
         return None
     if any(isinstance(each, Finding) for each in own):  # else it was found once, and is not any more
         return Transition("suspect", f"One night far off, {night}: not yet known whether it lasts.")
+    since = min((each for each in accepted if night <= each <= last_night), default=None)
+    if since is not None:
+        return Transition("recovered", f"One night far off, {night}; the level since {since} was accepted.")
     return Transition("recovered", f"One night only, {night}: an outlier, nothing that lasts.")

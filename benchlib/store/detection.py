@@ -359,7 +359,7 @@ def store(
     nights have told better.
     """
     known = _known(connection, history.configuration_id)
-    last = history.night(history.nights - 1)
+    last, accepted = history.night(history.nights - 1), [history.night(each) for each in history.epochs]
     added = updated = 0
     moved = []
     for home in group([each for each in findings.changes if not (is_old and each.suspect)], known):
@@ -367,7 +367,7 @@ def store(
         added += _add_changes(connection, history, home, incident_id)
         if not is_old:
             updated += _update_changes(connection, home) + _move_beginning(connection, home)
-        said = None if is_old and home.known else transition(home, last)
+        said = None if is_old and home.known else transition(home, last, accepted)
         if said is not None:
             moved.append(_say(connection, home, incident_id, said))
     events = (*findings.events, *gaps)

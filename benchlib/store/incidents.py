@@ -326,7 +326,7 @@ def _view(name: str, line: type[Any]) -> Any:
 def _lines(engine: Engine, chosen: Select[Any], line: type[T]) -> tuple[T, ...]:
     with explained(engine), engine.connect() as connection:
         rows = [dict(row) for row in connection.execute(chosen).mappings()]
-    return _adapter(line).validate_python(rows)
+    return _adapter(line).validate_python(rows)  # type: ignore[arg-type]
 
 
 @cache  # making one costs more than the rows of a page

@@ -193,6 +193,18 @@ def test_nothing_is_said_from_an_earlier_night_than_what_it_is_about() -> None:
     assert transition(over, FIRST + timedelta(days=65)) is None
 
 
+def test_a_night_far_off_whose_level_a_person_accepted_is_not_called_an_outlier() -> None:
+    off = finding(60, suspect=True, evidence={"sigma": -9.0})
+    (home,) = group([], [known("suspect", off)])
+    words = {
+        days: found.reason
+        for days in (59, 60, 62)
+        if (found := transition(home, FIRST + timedelta(days=61), [FIRST + timedelta(days=days)]))
+    }
+    assert ["was accepted" in words[days] for days in (59, 60, 62)] == [False, True, False]
+    assert ["an outlier" in words[days] for days in (59, 60, 62)] == [True, False, True]
+
+
 def test_a_night_measured_twice_is_not_yet_said_to_last() -> None:
     (home,) = group([finding(100, evidence={"sigma": -9.0})], ())
     found = transition(home, TODAY)

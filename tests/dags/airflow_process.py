@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +98,17 @@ def _run(dag: Any, wish: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _sleep_less(sleep: Callable[[float], None], duration_s: float) -> None:
+    sleep(min(duration_s, 0.02))
+
+
 def _main(target: Path) -> None:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import upgradedb
 
     wishes = json.load(sys.stdin)
+    # `dag.test` sleeps for a second whenever nothing can begin at once, which is so in every run.
+    time.sleep = partial(_sleep_less, time.sleep)
     upgradedb()
     bag = DagBag()
     dag = bag.dags[DAG_ID]

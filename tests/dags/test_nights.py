@@ -18,7 +18,7 @@ from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.judging import Asked, explain_incident, judge
 from benchlib.orchestration.names import DAG_ID
 from benchlib.orchestration.sweep_params import sweep_spec
-from benchlib.records import MeasurementRecord, SweepRecord, sweep_id_of
+from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord, sweep_id_of
 from benchlib.settings import PROJECT_ROOT, Settings
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.incidents import Chosen, IncidentLine, list_incidents, list_night_events
@@ -27,11 +27,12 @@ from benchlib.store.mutes import mute
 from benchlib.store.repository import Repository
 from tests.conftest import new_database
 from tests.orchestration.channel_servers import Arrived, channel_servers
-from tests.orchestration.fake_python import ENVIRONMENT, MEASURED, write_fake_python
+from tests.orchestration.fake_python import COMPILED, ENVIRONMENT, MEASURED, write_fake_python
 
 from .airflow_process import facts_of
 
 YESTERDAY = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=1)
+LAST = YESTERDAY.date()
 SIZES = (1, 2)
 NOISE = 0.004
 ANA = Remark(author="Ana", reason="The new driver is worth it.")
@@ -117,11 +118,21 @@ class Story:
                     recorded_at=self.at(night),
                 )
 
+    def programs(self) -> Iterator[CompilationRecord]:
+        """What ran on the last night that is stored beforehand."""
+        for size in SIZES:
+            result = COMPILED.model_copy(update={"batch_size": size})
+            at = self.at(self.stored - 1)
+            yield CompilationRecord(
+                sweep=self.sweep(self.stored - 1), batch_size=size, result=result, recorded_at=at
+            )
+
     def wishes(self, folder: Path) -> Iterator[tuple[datetime, dict[str, Any]]]:
         for night in sorted({*range(self.stored, self.stored + self.made)} - {self.missing}):
             body = BODY.format(rates=self.rates(night), environment=self.environment(night))
             python = write_fake_python(folder / f"{self.model.partition(':')[2]}-{night}", body)
-            at = self.at(night)
+            # A run is named by its minute.
+            at = self.at(night) + timedelta(minutes=STORIES.index(self))
             yield at, {"python": str(python), "params": self.params, "run_after": at.isoformat()}
 
 
@@ -151,7 +162,10 @@ def engine(postgres: EmbeddedPostgres) -> Iterator[Engine]:
         engine = create_engine(url)
         for story in STORIES:
             if story.stored:
-                Repository(engine).record_all(list(story.history()))
+                repository = Repository(engine)
+                repository.record_all(list(story.history()))
+                for program in story.programs():
+                    repository.record(program)
                 judge(engine, Asked(model=story.model, last=story.night_of(story.stored - 1)))
         accepted = ACCEPTED.sweep(30).sweep_id
         pin(engine, SweepRange(accepted, accepted), (), ANA)
@@ -173,10 +187,10 @@ class Nightly:
     folder: Path
     environment: Mapping[str, str]
 
-    def run(self, stories: Sequence[Story], first: datetime, last: datetime) -> set[str]:
+    def run(self, stories: Sequence[Story], first: date, last: date) -> set[str]:
         """Make the nights of this span, the oldest first; the states in which the runs end."""
         wishes = [each for story in stories for each in story.wishes(self.folder)]
-        chosen = sorted((each for each in wishes if first <= each[0] <= last), key=when)
+        chosen = sorted((each for each in wishes if first <= each[0].date() <= last), key=when)
         runs = {str(number): wish for number, (_, wish) in enumerate(chosen)}
         facts = facts_of({"params": [], "runs": runs}, self.environment, self.folder)
         return {run["state"] for run in facts["runs"].values()}
@@ -201,8 +215,9 @@ def nightly(engine: Engine, arrived: Arrived, tmp_path_factory: pytest.TempPathF
         **arrived.variables,
     }
     made = Nightly(folder, environment)
-    assert made.run(STORIES, QUIET.at(0), YESTERDAY - timedelta(days=1)) == {"success"}
-    assert made.run([story for story in STORIES if story is not MUTED], YESTERDAY, YESTERDAY) == {"success"}
+    others = [story for story in STORIES if story is not MUTED]
+    assert made.run(STORIES, QUIET.night_of(0), LAST - timedelta(days=1)) == {"success"}
+    assert made.run(others, LAST, LAST) == {"success"}
     return made
 
 
@@ -216,7 +231,10 @@ def mails(arrived: Arrived, story: Story) -> list[str]:
 
 @pytest.mark.usefixtures("nightly")
 def test_sixty_nights_without_a_change_raise_nothing(engine: Engine, arrived: Arrived) -> None:
-    counted = "SELECT count(DISTINCT night), count(*) FROM night_value WHERE model = :model"
+    counted = (
+        "SELECT count(DISTINCT night), count(*) FROM night_value "
+        "JOIN series USING (series_id) WHERE model = :model"
+    )
     with engine.connect() as connection:
         nights, values = connection.execute(text(counted), {"model": QUIET.model}).one()
     assert (nights, values) == (60, 60 * len(SIZES))
@@ -232,7 +250,7 @@ def test_a_loss_of_3_percent_is_one_confirmed_incident_by_the_third_night(
     assert (incident.status, incident.direction) == ("confirmed", "worse")
     assert incident.relative_change == pytest.approx(-0.03, abs=0.006)
     assert (incident.last_good_night, incident.first_bad_night) == (LOSS.night_of(29), LOSS.night_of(30))
-    assert incident.environment_changes == ("neuron_driver 2.23.9 -> 2.24.7",)
+    assert incident.environment_changes == "neuron_driver 2.23.9 -> 2.24.7"
     words = " ".join(explain_incident(engine, incident).sentences)
     assert "Throughput and median latency moved together" in words
     assert "It is the same program, bit by bit: look at the host, the driver or the runtime." in words
@@ -260,7 +278,9 @@ def test_a_level_that_comes_back_ends_the_incident(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("nightly")
 def test_an_accepted_level_is_no_news(engine: Engine, arrived: Arrived) -> None:
-    assert incidents(engine, ACCEPTED) == ()
+    (suspect,) = incidents(engine, ACCEPTED)  # of the night before anybody accepted it
+    assert suspect.status == "recovered"
+    assert f"the level since {ACCEPTED.night_of(30)} was accepted" in (suspect.reason or "")
     assert mails(arrived, ACCEPTED) == []
 
 
@@ -278,7 +298,7 @@ def test_a_muted_loss_is_silent_and_is_told_the_night_after_the_mute_expires(
     expire = "UPDATE mute SET set_at = now() - interval '2 days', expires_at = now() - interval '1 s'"
     with engine.begin() as connection:
         connection.execute(text(expire))
-    nightly.run([MUTED], YESTERDAY, YESTERDAY)
+    nightly.run([MUTED], LAST, LAST)
     assert len(mails(arrived, MUTED)) == 1
 
 
