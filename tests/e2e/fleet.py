@@ -127,8 +127,10 @@ class Fleet:
         return self.folder / host
 
     def kill(self, name: str) -> None:
-        """Kill a component and everything under it at once, as a lost machine would."""
+        """Kill a component, if it still runs, and everything under it at once, as a lost machine would."""
         process = self.processes.pop(name)
+        if process.poll() is not None:
+            return
         for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
             try:
                 member.kill()
