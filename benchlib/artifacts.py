@@ -15,11 +15,9 @@ Beside the programs lie the raw samples of the measurements, each file written o
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from benchlib.checksums import file_sha256
-from benchlib.errors import BadInput, BenchError
+from benchlib.errors import BenchError
+from benchlib.places import Place
 from benchlib.results import ArtifactRef, Environment, Result
 
 log = logging.getLogger(__name__)
@@ -47,14 +45,6 @@ SWEEP_BYTES: Final = 10 * 10**9
 SAMPLES = "samples"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
-
-_WITHOUT_FOLDERS: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az"})
-"""Object stores. A folder made there would be a bucket, perhaps out of a slip of the pen."""
-
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-_SECRETS = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s\"']+")
-"""User and password of a URL, and its query, where signatures stand."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -125,15 +115,12 @@ class ArtifactStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.shown = _SECRETS.sub("...", url)
+        self._place = Place(
+            url, what="the artifact store", field="artifact_url", variable="BENCH_ARTIFACT_URL"
+        )
+        self.shown = self._place.shown
         """The URL without passwords."""
-        try:
-            # Other hosts write there too: a listing from memory would not have their programs.
-            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        except (ValueError, ImportError) as error:
-            raise BadInput("artifact_url", self.shown, f"a URL that fsspec can open ({error})") from error
-        except Exception as error:  # some connect at once
-            raise self._unusable("cannot be opened", error) from error
+        self._fs, self._root = self._place.fs, self._place.root
 
     def probe(self) -> None:
         """Write and remove a small file.
@@ -142,18 +129,7 @@ class ArtifactStore:
             BadInput: the place is not there, or nothing may be written there.
             BenchError: it cannot be reached, or is full.
         """
-        path = f"{self._root}/.probe-{uuid.uuid4().hex}"
-        try:
-            self._make_folder(self._root)
-            self._fs.pipe_file(path, b"probe")
-            self._fs.rm_file(path)
-        except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
-            allowed = f"a URL that can be written ({reason_of(error)})"
-            raise BadInput("artifact_url", self.shown, allowed) from error
-        except Exception as error:  # every file system has its own exceptions for its own refusals
-            with suppress(Exception):
-                self._fs.rm_file(path)
-            raise self._unusable("cannot be written", error) from error
+        self._place.probe()
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of a complete program with this key; its files' content is not looked at.
@@ -171,7 +147,7 @@ class ArtifactStore:
         """
         folder = f"{self._root}/{manifest.artifact.key}/{uuid.uuid4().hex[:12]}"
         try:
-            self._make_folder(folder)
+            self._place.make_folder(folder)
             self._fs.put_file(str(program), f"{folder}/{manifest.artifact.filename}")
             self._fs.put_file(str(reference), f"{folder}/{REFERENCE}")
             self._fs.pipe_file(f"{folder}/{MANIFEST}.part", manifest.model_dump_json(indent=1).encode())
@@ -179,7 +155,7 @@ class ArtifactStore:
         except Exception as error:
             with suppress(Exception):  # nobody would find it, but it takes room
                 self._fs.rm(folder, recursive=True)
-            raise self._unusable(f"did not take {manifest.artifact.filename}", error) from error
+            raise self._place.unusable(f"did not take {manifest.artifact.filename}", error) from error
 
     def fetch(self, ref: ArtifactRef, into: Path) -> Bundle:
         """Bring a program's files to this host: used in place from a local store, else copied to ``into``.
@@ -203,7 +179,7 @@ class ArtifactStore:
                 except FileNotFoundError:
                     continue
                 except Exception as error:
-                    raise self._unusable(f"did not let {ref.filename} be removed", error) from error
+                    raise self._place.unusable(f"did not let {ref.filename} be removed", error) from error
 
     def put_samples(self, file: Path, sweep: str, name: str) -> str:
         """Store the raw samples of one measurement; returns their URL, without passwords.
@@ -213,34 +189,21 @@ class ArtifactStore:
         """
         folder = f"{self._root}/{SAMPLES}/{sweep}"
         try:
-            self._make_folder(folder)
+            self._place.make_folder(folder)
             self._fs.put_file(str(file), f"{folder}/{name}.part")
             self._fs.mv(f"{folder}/{name}.part", f"{folder}/{name}")
         except Exception as error:
             with suppress(Exception):
                 self._fs.rm_file(f"{folder}/{name}.part")
-            raise self._unusable(f"did not take {name}", error) from error
+            raise self._place.unusable(f"did not take {name}", error) from error
         return f"{self.shown.rstrip('/')}/{SAMPLES}/{sweep}/{name}"
-
-    def _make_folder(self, folder: str) -> None:
-        protocol = self._fs.protocol
-        if _WITHOUT_FOLDERS.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
-            self._fs.makedirs(folder, exist_ok=True)
-
-    def _unusable(self, what: str, error: Exception) -> BenchError:
-        no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
-        mend = "make room there" if no_room else "see that this host can reach it and may use it"
-        return BenchError(
-            f"the artifact store {self.shown} {what}: {reason_of(error)}; {mend}, or set BENCH_ARTIFACT_URL "
-            "to another place, then run it again"
-        )
 
     def _uploads(self, key: str) -> Iterator[_Upload]:
         try:
             paths = sorted(self._fs.glob(f"{self._root}/{key}/*/{MANIFEST}"))
             contents = {path: self._content(path) for path in paths}
         except Exception as error:
-            raise self._unusable("cannot be read", error) from error
+            raise self._place.unusable("cannot be read", error) from error
         for path, content in contents.items():
             try:
                 manifest = Manifest.model_validate_json(content)
@@ -273,16 +236,10 @@ class ArtifactStore:
         except FileNotFoundError as error:
             raise ArtifactCorrupt(f"{name} is missing from the artifact store: {stored}") from error
         except Exception as error:
-            raise self._unusable(f"did not bring {name} to {path.parent}", error) from error
+            raise self._place.unusable(f"did not bring {name} to {path.parent}", error) from error
         if found != sha256:
             raise ArtifactCorrupt(
                 f"{name} in the artifact store is not what was stored: its SHA-256 is {found[:12]}..., "
                 f"{sha256[:12]}... was expected ({stored})"
             )
         return path
-
-
-def reason_of(error: Exception) -> str:
-    """What a file system says, in one line and without secrets."""
-    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return _SECRETS.sub("...", " ".join(said.split()))

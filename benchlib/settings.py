@@ -5,6 +5,7 @@
 | BENCH_HOME           | .bench beside the checkout  |
 | BENCH_DATABASE_URL   | the embedded PostgreSQL     |
 | BENCH_ARTIFACT_URL   | file://$BENCH_HOME/artifacts|
+| BENCH_SPOOL_URL      | none                        |
 | BENCH_DATA_PYTHON    | .venv-data/bin/python       |
 | BENCH_BACKEND        | cpu                         |
 """
@@ -30,6 +31,8 @@ class Settings:
     data_python: Path
     backend: str = "cpu"
     """The device's backend where none is asked for; set to ``neuron`` on an Inferentia host."""
+    spool_url: str | None = field(default=None, repr=False)
+    """Where results that wait for the database have a second copy; ``None``: they have none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -43,6 +46,7 @@ class Settings:
                 environ.get("BENCH_DATA_PYTHON") or PROJECT_ROOT / ".venv-data" / "bin" / "python"
             ),
             backend=environ.get("BENCH_BACKEND") or "cpu",
+            spool_url=environ.get("BENCH_SPOOL_URL") or None,
         )
 
     @property

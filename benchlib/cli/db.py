@@ -23,6 +23,7 @@ from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of
 from benchlib.store.migrate import current_revision, head_revision
 from benchlib.store.spool import LOGGED, ReplayReport, Spool
+from benchlib.store.spool_copies import replay_all
 
 app = typer.Typer(
     help="The database of the results: the embedded PostgreSQL, or the one that BENCH_DATABASE_URL names.",
@@ -105,17 +106,19 @@ def replay(
 ) -> None:
     """Bring in the results that the database missed while it was away.
 
-    Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Each
-    goes when the database has it; one that is damaged, or that the database refuses, is set aside under
-    spool/poisoned with the reason beside it. Doing this twice changes nothing. Exit code 1: the database
-    does not answer; what remains is kept.
+    Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Where
+    BENCH_SPOOL_URL is set, the copies there are brought in too, whichever host made them. Each goes when the
+    database has it; one that is damaged, or that the database refuses, is set aside under spool/poisoned with
+    the reason beside it. Doing this twice changes nothing. Exit code 1: the database does not answer; what
+    remains is kept.
     """
     settings = Settings.from_environment()
     spool = Spool(settings.spool_dir)
     for file in log or ():
         typer.echo(f"{_rescued(spool.rescue, file)} taken in from {file}")
     try:
-        report = spool.replay(open_repository(settings, start_embedded=True))
+        repository = open_repository(settings, start_embedded=True)
+        report = replay_all(spool, repository, settings.spool_url)
     except DatabaseUnreachable as error:
         report = ReplayReport(0, (), len(spool.pending()), error)
     typer.echo(

@@ -31,6 +31,7 @@ from benchlib.spec import SweepSpec
 from benchlib.store.database import open_repository
 from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.spool import Spool
+from benchlib.store.spool_copies import with_copies
 
 DEFAULTS = {
     "model": "config:bert-base-uncased",
@@ -117,7 +118,8 @@ def _comparison(outcome: _Outcome, settings: Settings) -> Comparison:
     try:
         repository = open_repository(settings, start_embedded=False)
         if spool.pending():
-            spool.replay(repository)
+            with with_copies(spool, settings.spool_url):
+                spool.replay(repository)
         return repository.comparison(outcome.sweep_id)
     except DatabaseUnreachable as error:
         raise BenchError(

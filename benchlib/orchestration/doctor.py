@@ -32,6 +32,7 @@ from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of, explained
 from benchlib.store.migrate import current_revision, head_revision
 from benchlib.store.spool import Spool
+from benchlib.store.spool_copies import SpoolCopies
 
 HARDLY_ANY_BYTES = 10**9
 """Of free disk, with less of which not even a small model's sweep comes to its end."""
@@ -227,12 +228,29 @@ def _artifacts(settings: Settings, _: Environ) -> Iterator[Finding]:
 
 
 def _spool(settings: Settings, _: Environ) -> Iterator[Finding]:
-    waiting = len(Spool(settings.spool_dir).pending())
-    if not waiting:
-        yield Finding("spool", "ok", "empty")
+    yield _waiting("spool", len(Spool(settings.spool_dir).pending()), "empty")
+
+
+def _spool_copies(settings: Settings, _: Environ) -> Iterator[Finding]:
+    if settings.spool_url is None:
         return
+    try:
+        copies = SpoolCopies(settings.spool_url)
+        copies.probe()
+        waiting = len(copies.names())
+    except BenchError as error:
+        why = "results that the database misses are on this host alone"
+        remedy = "set BENCH_SPOOL_URL to a place that this user may write to"
+        yield Finding("spool copies", "error", str(error), why, remedy)
+    else:
+        yield _waiting("spool copies", waiting, f"none wait at {copies.shown}")
+
+
+def _waiting(check: str, count: int, none: str) -> Finding:
+    if not count:
+        return Finding(check, "ok", none)
     why = "these results are not in the database yet"
-    yield Finding("spool", "warning", f"{waiting} results wait", why, "bench db replay")
+    return Finding(check, "warning", f"{count} results wait", why, "bench db replay")
 
 
 def _database(settings: Settings, _: Environ) -> Iterator[Finding]:
@@ -321,6 +339,7 @@ HOST_CHECKS: tuple[Check, ...] = (
     _memory,
     _artifacts,
     _spool,
+    _spool_copies,
     _database,
 )
 """What a task can ask of the host that it runs on."""

@@ -16,6 +16,7 @@ from benchlib.store.database import engine_for
 from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Damaged, Spool, store_record
+from benchlib.store.spool_copies import replay_all, with_copies
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Shelf:
 
     spool: Spool
     repository: Repository
+    copies_url: str | None = None
+    """Where what waits in the spool has a second copy."""
 
     def keep(self, record: Record) -> None:
         """Store one record; when the database has taken it, it also gets what it missed before.
@@ -42,17 +45,20 @@ class Shelf:
         Raises:
             RecordRejected: the database will never take this record.
         """
-        if store_record(record, self.spool, self.repository) and self.spool.pending():
-            report = self.spool.replay(self.repository)
-            log.info("brought in %d results that the database had missed", report.replayed)
+        with with_copies(self.spool, self.copies_url):
+            if store_record(record, self.spool, self.repository) and self.spool.pending():
+                report = self.spool.replay(self.repository)
+                log.info("brought in %d results that the database had missed", report.replayed)
 
     def comparison(self, sweep: SweepRecord) -> Comparison:
-        """The sweep's rows, those included that the database had missed.
+        """The sweep's rows, those included that the database had missed and a lost host left a copy of.
 
         Raises:
             DatabaseUnreachable: what it misses waits in the spool.
         """
         self.keep(sweep)
+        if self.copies_url is not None:
+            replay_all(self.spool, self.repository, self.copies_url)
         return self.repository.comparison(sweep.sweep_id)
 
     def figures(self, sweep: SweepRecord, batch_size: int) -> Figures | None:
@@ -100,6 +106,6 @@ def open_shelf(settings: Settings) -> Iterator[Shelf]:
     """
     engine = engine_for(settings)
     try:
-        yield Shelf(Spool(settings.spool_dir), Repository(engine))
+        yield Shelf(Spool(settings.spool_dir), Repository(engine), settings.spool_url)
     finally:
         engine.dispose()

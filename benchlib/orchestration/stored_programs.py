@@ -13,10 +13,11 @@ from typing import Any
 import fsspec
 from sqlalchemy import Engine
 
-from benchlib.artifacts import MANIFEST, SAMPLES, ArtifactStore, reason_of
+from benchlib.artifacts import MANIFEST, SAMPLES, ArtifactStore
 from benchlib.errors import BenchError
 from benchlib.orchestration.device_lock import DeviceBusy, device_lock
 from benchlib.orchestration.retention import Pruned, Rule
+from benchlib.places import reason_of
 from benchlib.settings import Settings
 from benchlib.store.artifact_use import forget_samples, keys_used_since, open_runs
 from benchlib.store.database import engine_for

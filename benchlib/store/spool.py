@@ -92,15 +92,23 @@ class Spool:
         name = _name_of(record)
         content = record.model_dump_json().encode()
         digest = hashlib.sha256(content).hexdigest().encode()
-        try:
-            path = self._publish(name, HEADER + digest + b"\n" + content + b"\n")
-        except OSError as error:
-            raise NotSpooled(f"the result could not be kept in {self.directory}: {error.strerror}") from error
+        path = self.take_in(name, HEADER + digest + b"\n" + content + b"\n")
         _, _, identity = name.partition("-")
         for older in self.pending():
             if older.name < name and older.name.endswith(f"-{identity}"):
                 older.unlink(missing_ok=True)
         return path
+
+    def take_in(self, name: str, content: bytes) -> Path:
+        """Put a file as `write` makes them on disk, under the name that it had in another spool.
+
+        Raises:
+            NotSpooled: the directory does not take it, for instance because the disk is full.
+        """
+        try:
+            return self._publish(name, content)
+        except OSError as error:
+            raise NotSpooled(f"the result could not be kept in {self.directory}: {error.strerror}") from error
 
     def read(self, path: Path) -> Record:
         """The record in a file.

@@ -1,0 +1,168 @@
+"""What waits for the database outlives its host, and no copy is ever worth a result."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from s3fs import S3FileSystem
+from sqlalchemy import create_engine
+
+from benchlib.errors import BadInput
+from benchlib.orchestration import doctor
+from benchlib.orchestration.doctor import examine
+from benchlib.orchestration.shelf import Shelf, open_shelf
+from benchlib.settings import Settings
+from benchlib.store.repository import Repository
+from benchlib.store.spool import Spool
+from benchlib.store.spool_copies import SpoolCopies, replay_all
+from tests.s3_server import SECRET, S3Server, s3_server
+from tests.store import samples
+from tests.store.test_spool import AWAY
+
+RECORDS = (samples.sweep(), samples.compilation(), samples.measurement())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(
+    request: pytest.FixtureRequest, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A place for copies that holds nothing yet."""
+    if request.param == "folder":
+        return f"file://{tmp_path}/copies"
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    S3FileSystem().mkdir("waiting", acl="private") if not S3FileSystem().exists("waiting") else None
+    return f"s3://waiting/{tmp_path.name}"
+
+
+@pytest.fixture
+def settings(url: str, database_url: str, tmp_path: Path) -> Settings:
+    """Of host A, in good days."""
+    environment = {
+        "BENCH_HOME": str(tmp_path / "host-a"),
+        "BENCH_DATABASE_URL": database_url,
+        "BENCH_SPOOL_URL": url,
+    }
+    return Settings.from_environment(environment)
+
+
+def cut_off(settings: Settings) -> Settings:
+    return replace(settings, database_url=AWAY)
+
+
+def keep_all(settings: Settings) -> None:
+    with open_shelf(settings) as shelf:
+        for record in RECORDS:
+            shelf.keep(record)
+
+
+def measured(settings: Settings) -> list[int]:
+    with open_shelf(settings) as shelf:
+        rows = shelf.repository.comparison(samples.sweep().sweep_id).rows
+    return [row.batch_size for row in rows if row.status == "ok"]
+
+
+def test_what_waits_has_a_copy_until_the_database_has_it(settings: Settings, url: str) -> None:
+    copies = SpoolCopies(url)
+    keep_all(cut_off(settings))
+    assert copies.names() == {path.name for path in Spool(settings.spool_dir).pending()}
+    assert len(copies.names()) == len(RECORDS)
+    keep_all(settings)
+    assert Spool(settings.spool_dir).pending() == ()
+    assert copies.names() == frozenset()
+    assert measured(settings) == [1]
+
+
+def test_nothing_is_copied_while_the_database_answers(settings: Settings, url: str, tmp_path: Path) -> None:
+    keep_all(settings)
+    assert SpoolCopies(url).names() == frozenset()
+    assert not (tmp_path / "copies").exists()
+
+
+def test_the_results_of_a_lost_host_are_in_the_next_report(
+    settings: Settings, url: str, tmp_path: Path
+) -> None:
+    keep_all(cut_off(settings))
+    shutil.rmtree(settings.home)
+    other = replace(settings, home=tmp_path / "host-b")
+    with open_shelf(other) as shelf:
+        rows = shelf.comparison(samples.sweep()).rows
+    assert [row.batch_size for row in rows if row.status == "ok"] == [1]
+    assert (Spool(other.spool_dir).pending(), SpoolCopies(url).names()) == ((), frozenset())
+
+
+def test_a_host_that_comes_back_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    keep_all(cut_off(settings))
+    other = replace(settings, home=tmp_path / "host-b")
+    with open_shelf(other) as shelf:
+        report = replay_all(Spool(other.spool_dir), shelf.repository, settings.spool_url)
+        assert (report.replayed, report.remaining) == (len(RECORDS), 0)
+        again = replay_all(Spool(settings.spool_dir), shelf.repository, settings.spool_url)
+        assert (again.replayed, again.poisoned, again.remaining) == (len(RECORDS), (), 0)
+    assert measured(settings) == [1]
+
+
+def test_a_damaged_copy_is_set_aside_by_whoever_finds_it(
+    settings: Settings, url: str, tmp_path: Path
+) -> None:
+    keep_all(cut_off(settings))
+    (victim,) = Path(settings.spool_dir).glob("*-measurement-*.json")
+    victim.write_bytes(victim.read_bytes()[:-40])
+    SpoolCopies(url).remove([victim.name])
+    SpoolCopies(url).put([victim])
+    other = replace(settings, home=tmp_path / "host-b")
+    with open_shelf(other) as shelf:
+        report = replay_all(Spool(other.spool_dir), shelf.repository, url)
+    (poisoned,) = report.poisoned
+    assert (poisoned.path.name, report.replayed) == (victim.name, len(RECORDS) - 1)
+    assert SpoolCopies(url).names() == frozenset()
+
+
+@pytest.mark.parametrize("url", ["s3://nobody-made-this/x", "gopher://hole/x", "file:///proc/x"])
+def test_a_place_that_refuses_costs_no_result(
+    url: str,
+    server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    shelf = Shelf(Spool(tmp_path / "spool"), Repository(create_engine(AWAY)), url)
+    with caplog.at_level(logging.WARNING):
+        shelf.keep(samples.measurement())
+    assert len(shelf.spool.pending()) == 1
+    assert url in caplog.text
+    assert SECRET not in caplog.text
+    home = tmp_path / "home"
+    environment = {"BENCH_HOME": str(home), "BENCH_SPOOL_URL": url}
+    (found,) = examine(Settings.from_environment(environment), environment, [doctor._spool_copies])
+    assert found.status == "error"
+
+
+def test_a_url_that_no_file_system_knows_is_named() -> None:
+    with pytest.raises(BadInput, match="spool_url: 'gopher://hole' is not allowed"):
+        SpoolCopies("gopher://hole")
+
+
+def test_the_doctor_tells_how_many_copies_wait(settings: Settings) -> None:
+    def found() -> tuple[str, str]:
+        (each,) = examine(settings, {}, [doctor._spool_copies])
+        return each.status, each.found
+
+    assert found()[0] == "ok"
+    keep_all(cut_off(settings))
+    assert found() == ("warning", f"{len(RECORDS)} results wait")
