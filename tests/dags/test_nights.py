@@ -31,6 +31,8 @@ from tests.orchestration.fake_python import COMPILED, ENVIRONMENT, MEASURED, wri
 
 from .airflow_process import facts_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 YESTERDAY = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=1)
 LAST = YESTERDAY.date()
 SIZES = (1, 2)
