@@ -32,21 +32,24 @@ class Settings:
     backend: str = "cpu"
     """The device's backend where none is asked for; set to ``neuron`` on an Inferentia host."""
     spool_url: str | None = field(default=None, repr=False)
-    """Where results that wait for the database have a second copy; ``None``: they have none."""
+    """Where results that wait for the database have a second copy; ``None``: they have none.
+
+    Only with a database that the hosts share: else one host would take the results of all into its own."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read the variables named at the top of this module; an empty one counts as unset."""
         home = Path(environ.get("BENCH_HOME") or PROJECT_ROOT / ".bench").absolute()
+        database_url = environ.get("BENCH_DATABASE_URL") or None
         return cls(
             home=home,
-            database_url=environ.get("BENCH_DATABASE_URL") or None,
+            database_url=database_url,
             artifact_url=environ.get("BENCH_ARTIFACT_URL") or f"file://{home / 'artifacts'}",
             data_python=Path(
                 environ.get("BENCH_DATA_PYTHON") or PROJECT_ROOT / ".venv-data" / "bin" / "python"
             ),
             backend=environ.get("BENCH_BACKEND") or "cpu",
-            spool_url=environ.get("BENCH_SPOOL_URL") or None,
+            spool_url=(environ.get("BENCH_SPOOL_URL") or None) if database_url else None,
         )
 
     @property

@@ -8,7 +8,7 @@ too, and what brings it back. Pure: findings and what is stored go in, what is t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
@@ -29,6 +29,12 @@ LONGEST_TEST: Final = 10
 """So many nights later at the latest, the scan tells what it can tell."""
 
 UNSETTLED: Final = ("suspect", "confirmed", "acknowledged", "reopened")
+
+ACCEPTED_WITHIN_NIGHTS: Final = 1
+"""A baseline that begins anew later than this leaves a night that has told whether what was far off lasts."""
+
+Accepted = Mapping[uuid.UUID | None, Sequence[date]]
+"""Series, ``None`` for the geometric mean, to the nights with which a person made its baseline begin anew."""
 
 GONE: Final = ("recovered", "fixed", "false_alarm")
 """What stands so does not go on."""
@@ -257,14 +263,14 @@ def _same_level(value: float, level: float, of: Finding | Shift) -> bool:
     return abs(value - level) <= SAME_LEVEL * abs(of.after_value - of.before_value)
 
 
-def transition(home: Group, last_night: date, accepted: Sequence[date] = ()) -> Transition | None:
+def transition(home: Group, last_night: date, accepted: Accepted | None = None) -> Transition | None:
     """What the detector says of an incident now; ``None``: it stands as it stood.
 
     What a person settled stays so, but for one that is back after it was fixed. Nothing is said of nights
-    after the last one, which were not looked at. ``accepted`` are the nights with which a person made the
-    baseline begin anew: of one night far off, the nights from there on do not tell whether it lasted.
+    after the last one, which were not looked at. Where a person accepted a level (``accepted``), the nights
+    from there on do not tell whether one night far off lasted.
     """
-    wanted = _wanted(home, last_night, accepted)
+    wanted = _wanted(home, last_night, accepted or {})
     status = home.status
     if wanted is None or status == wanted.status:
         return None
@@ -283,7 +289,7 @@ def transition(home: Group, last_night: date, accepted: Sequence[date] = ()) -> 
     return wanted if status in allowed[wanted.status] else None
 
 
-def _wanted(home: Group, last_night: date, accepted: Sequence[date]) -> Transition | None:
+def _wanted(home: Group, last_night: date, accepted: Accepted) -> Transition | None:
     own = [each for each in home.members if each.direction == home.direction]
     if not own:
         return None
@@ -329,15 +335,22 @@ def _of_return(again: Sequence[Finding | Shift], home: Group) -> Transition | No
     return Transition("reopened", f"At the same level again since {since}.")
 
 
-def _of_suspects(
-    own: Sequence[Finding | Shift], last_night: date, accepted: Sequence[date]
-) -> Transition | None:
+def _of_suspects(own: Sequence[Finding | Shift], last_night: date, accepted: Accepted) -> Transition | None:
     night = max(map(_night, own))
     if night > last_night:
         return None
     if any(isinstance(each, Finding) for each in own):  # else it was found once, and is not any more
         return Transition("suspect", f"One night far off, {night}: not yet known whether it lasts.")
-    since = min((each for each in accepted if night <= each <= last_night), default=None)
-    if since is not None:
-        return Transition("recovered", f"One night far off, {night}; the level since {since} was accepted.")
+    since = [begins for each in own if (begins := _accepted_since(each, accepted)) is not None]
+    if len(since) == len(own):
+        return Transition(
+            "recovered", f"One night far off, {night}; the level since {min(since)} was accepted."
+        )
     return Transition("recovered", f"One night only, {night}: an outlier, nothing that lasts.")
+
+
+def _accepted_since(member: Finding | Shift, accepted: Accepted) -> date | None:
+    """The night with which a person took what this one shows for the new level; ``None``: nobody did."""
+    nights = accepted.get(member.series_id, ())
+    ago = {(each - member.first_bad_night).days: each for each in nights}
+    return next((ago[days] for days in range(ACCEPTED_WITHIN_NIGHTS + 1) if days in ago), None)

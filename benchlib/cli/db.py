@@ -23,7 +23,7 @@ from benchlib.store.errors import DatabaseUnreachable
 from benchlib.store.faults import address_of
 from benchlib.store.migrate import current_revision, head_revision
 from benchlib.store.spool import LOGGED, ReplayReport, Spool
-from benchlib.store.spool_copies import replay_all
+from benchlib.store.spool_copies import replay_all, with_copies
 
 app = typer.Typer(
     help="The database of the results: the embedded PostgreSQL, or the one that BENCH_DATABASE_URL names.",
@@ -109,8 +109,8 @@ def replay(
     Results wait as files under BENCH_HOME/spool, pairs of comparisons under BENCH_HOME/experiments. Where
     BENCH_SPOOL_URL is set, the copies there are brought in too, whichever host made them. Each goes when the
     database has it; one that is damaged, or that the database refuses, is set aside under spool/poisoned with
-    the reason beside it. Doing this twice changes nothing. Exit code 1: the database does not answer; what
-    remains is kept.
+    the reason beside it. Doing this twice changes nothing. Exit code 1: the database or the place for copies
+    does not answer; what remains is kept.
     """
     settings = Settings.from_environment()
     spool = Spool(settings.spool_dir)
@@ -120,7 +120,8 @@ def replay(
         repository = open_repository(settings, start_embedded=True)
         report = replay_all(spool, repository, settings.spool_url)
     except DatabaseUnreachable as error:
-        report = ReplayReport(0, (), len(spool.pending()), error)
+        with with_copies(spool, settings.spool_url):
+            report = ReplayReport(0, (), len(spool.pending()), error)
     typer.echo(
         f"{report.replayed} brought in, {len(report.poisoned)} set aside, {report.remaining} remaining"
     )
@@ -133,6 +134,8 @@ def replay(
         raise report.stopped_by
     if experiments := bring_in_journals(settings):
         typer.echo(f"{experiments} experiments looked at: `bench experiment list`")
+    if report.copies_refused is not None:
+        raise report.copies_refused
 
 
 def _rescued(rescue: Callable[[str], int], log: Path) -> int:

@@ -39,16 +39,20 @@ class Shelf:
     copies_url: str | None = None
     """Where what waits in the spool has a second copy."""
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: Record) -> bool:
         """Store one record; when the database has taken it, it also gets what it missed before.
+
+        Returns whether it has.
 
         Raises:
             RecordRejected: the database will never take this record.
         """
         with with_copies(self.spool, self.copies_url):
-            if store_record(record, self.spool, self.repository) and self.spool.pending():
+            is_stored = store_record(record, self.spool, self.repository)
+            if is_stored and self.spool.pending():
                 report = self.spool.replay(self.repository)
                 log.info("brought in %d results that the database had missed", report.replayed)
+        return is_stored
 
     def comparison(self, sweep: SweepRecord) -> Comparison:
         """The sweep's rows, those included that the database had missed and a lost host left a copy of.
@@ -56,8 +60,7 @@ class Shelf:
         Raises:
             DatabaseUnreachable: what it misses waits in the spool.
         """
-        self.keep(sweep)
-        if self.copies_url is not None:
+        if self.keep(sweep) and self.copies_url is not None:
             replay_all(self.spool, self.repository, self.copies_url)
         return self.repository.comparison(sweep.sweep_id)
 

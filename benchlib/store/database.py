@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from benchlib.errors import BadInput
@@ -43,8 +45,10 @@ def url_of(settings: Settings) -> URL:
     return url
 
 
-def engine_for(settings: Settings) -> Engine:
+def engine_for(settings: Settings, *, statement_timeout_ms: int | None = None) -> Engine:
     """An engine for the results' database. Nothing is connected or started yet.
+
+    With ``statement_timeout_ms`` the server ends every statement that takes longer.
 
     Raises:
         BadInput: ``BENCH_DATABASE_URL`` is not a PostgreSQL URL.
@@ -52,7 +56,20 @@ def engine_for(settings: Settings) -> Engine:
     url = url_of(settings)
     patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S}
     # A measurement's figures and log lines have no business in an error message.
-    return create_engine(url, pool_pre_ping=True, connect_args=patience, hide_parameters=True)
+    engine = create_engine(url, pool_pre_ping=True, connect_args=patience, hide_parameters=True)
+    # The views' plans are costed so high that a server with LLVM would compile each, for longer than it runs.
+    wanted = {"jit": "off", "statement_timeout": statement_timeout_ms}
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # Not in the URL's options, which connection poolers refuse.
+        with connection.cursor() as cursor:
+            for name, value in wanted.items():
+                if value is not None:
+                    cursor.execute(f"SET {name} = {value}")
+        connection.commit()
+
+    return engine
 
 
 def open_repository(settings: Settings, start_embedded: bool) -> Repository:

@@ -175,7 +175,6 @@ def judging(engine: Engine, dry_run: bool = False) -> Iterator[Connection]:
         DatabaseUnreachable: the database does not answer.
     """
     with explained(engine), engine.connect() as connection, connection.begin() as transaction:
-        connection.execute(text("SET LOCAL jit = off"))  # compiling a plan takes longer than most of them run
         yield connection
         if dry_run:
             transaction.rollback()
@@ -359,7 +358,7 @@ def store(
     nights have told better.
     """
     known = _known(connection, history.configuration_id)
-    last, accepted = history.night(history.nights - 1), [history.night(each) for each in history.epochs]
+    last, accepted = history.night(history.nights - 1), _accepted(history)
     added = updated = 0
     moved = []
     for home in group([each for each in findings.changes if not (is_old and each.suspect)], known):
@@ -373,6 +372,11 @@ def store(
     events = (*findings.events, *gaps)
     new, gone = (0, 0) if is_old else _store_events(connection, history, events, recent)
     return Stored(added, updated, new, gone, tuple(moved))
+
+
+def _accepted(history: History) -> dict[uuid.UUID | None, list[date]]:
+    epochs = {each.series_id: each.epochs for each in history.series} | {None: history.epochs}
+    return {series_id: [history.night(each) for each in begins] for series_id, begins in epochs.items()}
 
 
 def _known(connection: Connection, configuration_id: uuid.UUID) -> tuple[Known, ...]:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 HEADER = b"bench-spool 1 sha256 "
 """Begins every file; its number is the version of this format."""
+
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-(?:sweep|(?:compilation|measurement)-\d+)-[0-9a-f]{20}\.json")
+"""As `_name_of` makes them."""
 
 LOGGED = "BENCH-RECORD "
 """Begins a line of the log that holds a record which is nowhere else."""
@@ -66,6 +70,8 @@ class ReplayReport:
     remaining: int
     stopped_by: DatabaseUnreachable | None = None
     """Why records remain."""
+    copies_refused: BenchError | None = None
+    """Why copies of lost hosts may not be among them."""
 
 
 class Spool:
@@ -82,6 +88,15 @@ class Spool:
     def pending(self) -> tuple[Path, ...]:
         """The files that wait, oldest record first."""
         return tuple(sorted(self.directory.glob("[!.]*.json")))
+
+    def set_aside_files(self) -> tuple[Path, ...]:
+        """The files that were set aside."""
+        return tuple(self.poisoned_directory.glob("[!.]*.json"))
+
+    def has_set_aside(self, name: str, content: bytes) -> bool:
+        """Whether a file of this name and content was set aside here."""
+        path = self.poisoned_directory / name
+        return path.exists() and path.read_bytes() == content
 
     def write(self, record: Record) -> Path:
         """Put the record on disk and return its file; a record of the same attempt is replaced.
@@ -250,8 +265,26 @@ def _refusal(record: Record, repository: Repository | None) -> DatabaseUnreachab
     return None
 
 
+def is_spool_name(name: str) -> bool:
+    """Whether a spool names a file so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def verify(spooled: bytes) -> None:
+    """See that this is all of a spooled file.
+
+    Raises:
+        Damaged: it was cut or changed, or is no such file.
+    """
+    _content_of(spooled)
+
+
 def _checked(path: Path) -> bytes:
-    header, _, content = path.read_bytes().partition(b"\n")
+    return _content_of(path.read_bytes())
+
+
+def _content_of(spooled: bytes) -> bytes:
+    header, _, content = spooled.partition(b"\n")
     content = content.removesuffix(b"\n")
     if header != HEADER + hashlib.sha256(content).hexdigest().encode():
         raise Damaged("the checksum does not match: the file was cut or changed")

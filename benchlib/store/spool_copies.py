@@ -9,20 +9,31 @@ result: where the place refuses, a warning is all that comes of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Final, TypeVar
 
 from benchlib.errors import BenchError
 from benchlib.places import Place
 from benchlib.store.repository import Repository
-from benchlib.store.spool import ReplayReport, Spool
+from benchlib.store.spool import Damaged, ReplayReport, Spool, is_spool_name, verify
+
+ANSWER_TIMEOUT_S: Final = 60.0
+"""A place may hang rather than refuse; no result waits longer for it."""
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class SpoolCopies:
     """The copies of all hosts, one file per record.
+
+    Each call gives up after `ANSWER_TIMEOUT_S`, and one for many files goes on after a refusal.
 
     Raises:
         BadInput: no file system knows this URL, or the package for it is not installed.
@@ -44,7 +55,7 @@ class SpoolCopies:
             BadInput: the place is not there, or nothing may be written there.
             BenchError: it cannot be reached, or is full.
         """
-        self._place.probe()
+        self._in_time(self._place.probe)
 
     def names(self) -> frozenset[str]:
         """The copies that are there.
@@ -52,30 +63,27 @@ class SpoolCopies:
         Raises:
             BenchError: the place cannot be read.
         """
-        with self._explained("cannot be read"):
-            paths = self._place.fs.glob(f"{self._place.root}/*.json")
-        return frozenset(str(path).rpartition("/")[2] for path in paths)
+        return self._in_time(self._names)
 
     def put(self, files: Iterable[Path]) -> None:
         """Copy the files that are not there yet.
 
         Raises:
-            BenchError: the place does not take one.
+            BenchError: the place does not take one, or the disk does not give it.
         """
-        known = self.names()
-        for file in files:
-            if file.name not in known:
-                with suppress(FileNotFoundError):  # it was brought in meanwhile
-                    self._put(file.name, file.read_bytes())
+        self._in_time(lambda: self._put_missing(files))
 
     def fetch(self, spool: Spool) -> int:
         """Put the copies that a spool does not have into it; returns how many.
 
+        What is no whole copy stays where it is, and so does what this spool has set aside already.
+
         Raises:
             BenchError: the place cannot be read, or the spool does not take one.
         """
-        missing = sorted(self.names() - _names(spool))
-        return sum(self._fetch(name, spool) for name in missing)
+        return self._in_time(
+            lambda: _each(sorted(self._names() - _waiting(spool)), lambda name: self._fetch(name, spool))
+        )
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove these, as far as they are there.
@@ -83,16 +91,33 @@ class SpoolCopies:
         Raises:
             BenchError: the place does not let one be removed.
         """
-        for name in names:
-            with self._explained(f"did not let {name} be removed"), suppress(FileNotFoundError):
-                self._place.fs.rm_file(f"{self._place.root}/{name}")
+        self._in_time(lambda: _each(names, self._remove))
 
-    def _put(self, name: str, content: bytes) -> None:
-        path = f"{self._place.root}/{name}"
-        with self._explained(f"did not take {name}"):
-            self._place.make_folder(self._place.root)
-            self._place.fs.pipe_file(f"{path}.part", content)
-            self._place.fs.mv(f"{path}.part", path)
+    def _names(self) -> frozenset[str]:
+        with self._explained("cannot be read"):
+            paths = self._place.fs.glob(f"{self._place.root}/*.json")
+        return frozenset(filter(is_spool_name, (str(path).rpartition("/")[2] for path in paths)))
+
+    def _put_missing(self, files: Iterable[Path]) -> None:
+        known = self._names()
+        _each([file for file in files if file.name not in known], self._put)
+
+    def _put(self, file: Path) -> bool:
+        part = f"{self._place.root}/{uuid.uuid4().hex}.part"
+        with self._explained(f"did not take {file.name}"):
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:
+                return False  # it was brought in meanwhile
+            try:
+                self._place.make_folder(self._place.root)
+                self._place.fs.pipe_file(part, content)
+                self._place.fs.mv(part, f"{self._place.root}/{file.name}")
+            except Exception:
+                with suppress(Exception):
+                    self._place.fs.rm_file(part)
+                raise
+        return True
 
     def _fetch(self, name: str, spool: Spool) -> bool:
         with self._explained(f"did not give {name}"):
@@ -100,7 +125,18 @@ class SpoolCopies:
                 content: bytes = self._place.fs.cat_file(f"{self._place.root}/{name}")
             except FileNotFoundError:
                 return False  # its host was faster
+        try:
+            verify(content)
+        except Damaged as error:
+            raise BenchError(f"{self.shown}/{name} stays where it is: {error}") from error
+        if spool.has_set_aside(name, content):
+            return False
         spool.take_in(name, content)
+        return True
+
+    def _remove(self, name: str) -> bool:
+        with self._explained(f"did not let {name} be removed"), suppress(FileNotFoundError):
+            self._place.fs.rm_file(f"{self._place.root}/{name}")
         return True
 
     @contextmanager
@@ -110,36 +146,88 @@ class SpoolCopies:
         except Exception as error:  # every file system has its own
             raise self._place.unusable(what, error) from error
 
+    def _in_time(self, work: Callable[[], T]) -> T:
+        """Do it in a thread that nobody waits for any longer than that."""
+        done: list[T] = []
+        refused: list[BenchError] = []
+
+        def run() -> None:
+            try:
+                done.append(work())
+            except BenchError as error:
+                refused.append(error)
+            except Exception as error:
+                refused.append(self._place.unusable("cannot be used", error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(ANSWER_TIMEOUT_S)
+        if refused:
+            raise refused[0]
+        if not done:
+            late = TimeoutError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
+            raise self._place.unusable("cannot be used", late)
+        return done[0]
+
 
 @contextmanager
 def with_copies(spool: Spool, url: str | None) -> Iterator[None]:
-    """After the block, what waits in the spool has a copy, and what waits no more has none.
+    """After the block, what waits in the spool has a copy, and what the database took has none.
 
-    ``url`` is the place for copies; ``None``: there is none.
+    ``url`` is the place for copies; ``None``: there is none. What was set aside meanwhile keeps its copy,
+    which may be whole where the file was not.
     """
     if url is None:
         yield
         return
-    before = _names(spool)
+    before = _waiting(spool)
     yield
-    with _never_worth_a_result():
-        left = _names(spool)
-        if left or before:
-            copies = SpoolCopies(url)
-            copies.put(spool.pending())
-            copies.remove(sorted(before - left))
+    left = _waiting(spool)
+    taken = sorted(before - left - {path.name for path in spool.set_aside_files()})
+    if left:
+        with _never_worth_a_result():
+            SpoolCopies(url).put(spool.pending())
+    if taken:
+        with _never_worth_a_result():
+            SpoolCopies(url).remove(taken)
 
 
 def replay_all(spool: Spool, repository: Repository, url: str | None) -> ReplayReport:
-    """Bring in what waits in a spool, and all that has a copy, whichever host made it."""
-    if url is not None:
-        with _never_worth_a_result():
-            SpoolCopies(url).fetch(spool)
+    """Bring in what waits in a spool, and then all that has a copy, whichever host made it."""
     with with_copies(spool, url):
-        return spool.replay(repository)
+        own = spool.replay(repository)
+    if url is None or own.stopped_by is not None:
+        return own
+    refused = None
+    try:
+        SpoolCopies(url).fetch(spool)
+    except BenchError as error:
+        log.warning("%s", error)
+        refused = error
+    with with_copies(spool, url):
+        others = spool.replay(repository)
+    return replace(
+        others,
+        replayed=own.replayed + others.replayed,
+        poisoned=own.poisoned + others.poisoned,
+        copies_refused=refused,
+    )
 
 
-def _names(spool: Spool) -> frozenset[str]:
+def _each(subjects: Iterable[T], work: Callable[[T], bool]) -> int:
+    """Do it to every one; returns how many times it was done. The first refusal is raised at the end."""
+    count, refused = 0, None
+    for subject in subjects:
+        try:
+            count += work(subject)
+        except BenchError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    return count
+
+
+def _waiting(spool: Spool) -> frozenset[str]:
     return frozenset(path.name for path in spool.pending())
 
 

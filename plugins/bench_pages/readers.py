@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, create_engine, event, text
+from sqlalchemy import Engine, Row, text
 
 from bench_pages.asked import SweepsAsked
 from benchlib.analysis.comparison import Comparison
@@ -19,7 +19,7 @@ from benchlib.analysis.unpaired import WARNING, Difference, Known, compare_unpai
 from benchlib.errors import BadInput
 from benchlib.report.table import shorten
 from benchlib.settings import Settings
-from benchlib.store.database import CONNECT_TIMEOUT_S, url_of
+from benchlib.store.database import engine_for
 from benchlib.store.environments import EnvironmentDifference
 from benchlib.store.faults import explained
 from benchlib.store.history import Series
@@ -159,17 +159,7 @@ class Held:
 
 def make_engine(settings: Settings) -> Engine:
     """An engine for the results' database whose statements end in time."""
-    url = url_of(settings)
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=patience, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _limit(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
-        connection.commit()
-
-    return engine
+    return engine_for(settings, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
 
 
 def list_sweeps(engine: Engine, asked: SweepsAsked) -> tuple[SweepLine, ...]:

@@ -193,16 +193,36 @@ def test_nothing_is_said_from_an_earlier_night_than_what_it_is_about() -> None:
     assert transition(over, FIRST + timedelta(days=65)) is None
 
 
-def test_a_night_far_off_whose_level_a_person_accepted_is_not_called_an_outlier() -> None:
-    off = finding(60, suspect=True, evidence={"sigma": -9.0})
-    (home,) = group([], [known("suspect", off)])
-    words = {
-        days: found.reason
-        for days in (59, 60, 62)
-        if (found := transition(home, FIRST + timedelta(days=61), [FIRST + timedelta(days=days)]))
-    }
-    assert ["was accepted" in words[days] for days in (59, 60, 62)] == [False, True, False]
-    assert ["an outlier" in words[days] for days in (59, 60, 62)] == [True, False, True]
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        ({1: [59]}, "an outlier"),
+        ({1: [60]}, "was accepted"),
+        ({1: [61]}, "was accepted"),
+        ({1: [62]}, "an outlier"),  # the night between has told that it did not last
+        ({2: [60]}, "an outlier"),
+        ({1: [40, 60], 2: [60]}, "was accepted"),
+    ],
+)
+def test_a_night_far_off_whose_level_a_person_accepted_is_not_called_an_outlier(
+    epochs: dict[int, list[int]], words: str
+) -> None:
+    (home,) = group([], [known("suspect", finding(60, 1, suspect=True, evidence={"sigma": -9.0}))])
+    accepted = {SIZES[size]: [FIRST + timedelta(days=each) for each in days] for size, days in epochs.items()}
+    found = transition(home, TODAY, accepted)
+    assert found is not None
+    assert words in found.reason
+
+
+def test_a_night_far_off_at_two_sizes_is_accepted_when_both_are() -> None:
+    off = [finding(60, size, suspect=True, evidence={"sigma": -9.0}) for size in (1, 2)]
+    (home,) = group([], [known("suspect", *off)])
+    night = [FIRST + timedelta(days=60)]
+    one = transition(home, TODAY, {SIZES[1]: night})
+    both = transition(home, TODAY, {SIZES[1]: night, SIZES[2]: night})
+    assert one is not None
+    assert both is not None
+    assert ("an outlier" in one.reason, "was accepted" in both.reason) == (True, True)
 
 
 def test_a_night_measured_twice_is_not_yet_said_to_last() -> None:

@@ -99,7 +99,8 @@ def _run(dag: Any, wish: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sleep_less(sleep: Callable[[float], None], duration_s: float) -> None:
-    sleep(min(duration_s, 0.02))
+    is_dag_test = sys._getframe(1).f_globals["__name__"] == "airflow.sdk.definitions.dag"
+    sleep(0.02 if is_dag_test else duration_s)
 
 
 def _main(target: Path) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,15 +128,14 @@ class Fleet:
         return self.folder / host
 
     def kill(self, name: str) -> None:
-        """Kill a component, if it still runs, and everything under it at once, as a lost machine would."""
+        """Kill a component and everything under it at once, as a lost machine would."""
         process = self.processes.pop(name)
-        if process.poll() is not None:
-            return
-        for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            try:
-                member.kill()
-            except psutil.NoSuchProcess:
-                continue
+        with suppress(psutil.NoSuchProcess):  # it has ended
+            for member in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+        with suppress(ProcessLookupError):  # what it started and left behind is in its session still
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def order(self, what: str, stage: str, size: int) -> Path:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,53 +101,72 @@ def test_a_measuring_child_that_is_killed_is_measured_again(running: Fleet) -> N
     assert finished(running, since)["measure", 1] == 1
 
 
+@contextmanager
+def held(running: Fleet, stage: str, size: int) -> Iterator[Callable[[], None]]:
+    """This step waits until the function is called that the block gets, or the block ends."""
+    order = running.order("hold", stage, size)
+    try:
+        yield lambda: order.unlink()
+    finally:
+        order.unlink(missing_ok=True)
+
+
+@contextmanager
+def database_away(running: Fleet) -> Iterator[None]:
+    """The results' database is stopped for the block."""
+    running.results_server.stop()
+    try:
+        yield
+    finally:
+        running.results_server.start(databases=("bench",))
+
+
+def waits_in_the_spool(running: Fleet, size: int) -> bool:
+    """Whether the host keeps a measurement of this size for the database."""
+    return any((running.home("host-a") / "spool").glob(f"*-measurement-{size}-*.json"))
+
+
 def test_a_database_that_is_away_before_a_result_is_written_gets_it_later(running: Fleet) -> None:
     since = time.monotonic()
-    hold = running.order("hold", "measure", 1)
-    run_id = running.trigger([1, 2])
-    running.began("measure", 1, since)
-    running.results_server.stop()
-    hold.unlink()
-    wait_until(lambda: finished(running, since)["measure", 1] == 1, 60)
-    wait_until(lambda: bool(spooled(running)), 60)
-    running.results_server.start(databases=("bench",))
+    with held(running, "measure", 1) as let_go:
+        run_id = running.trigger([1, 2])
+        running.began("measure", 1, since)
+        with database_away(running):
+            let_go()
+            wait_until(lambda: waits_in_the_spool(running, 1), 60)
+            assert finished(running, since)["measure", 1] == 1
     assert each_is_measured_once(running, run_id, [1, 2], since)
 
 
 def test_a_database_that_goes_while_it_writes_a_result_gets_it_later(running: Fleet) -> None:
     """The server goes down with the write half done: its transaction has begun and waits for a lock."""
     since = time.monotonic()
-    hold = running.order("hold", "measure", 1)
-    run_id = running.trigger([1, 2])
-    running.began("measure", 1, since)
-    with running.results() as blocker:
-        blocker.execute(text("LOCK TABLE measurement IN SHARE MODE"))
-        hold.unlink()
-        wait_until(lambda: bool(running.ask(WRITING)), 60)
-        assert finished(running, since)["measure", 1] == 1
-        running.results_server.stop()
-        blocker.invalidate()
-    assert spooled(running)
-    running.results_server.start(databases=("bench",))
+    with held(running, "measure", 1) as let_go:
+        run_id = running.trigger([1, 2])
+        running.began("measure", 1, since)
+        with running.results() as blocker:
+            blocker.execute(text("LOCK TABLE measurement IN SHARE MODE"))
+            let_go()
+            wait_until(lambda: bool(running.ask(WRITING)), 60)
+            with database_away(running):
+                blocker.invalidate()
+                assert waits_in_the_spool(running, 1)
     assert each_is_measured_once(running, run_id, [1, 2], since)
 
 
 def test_a_database_that_goes_after_it_wrote_a_result_keeps_it(running: Fleet) -> None:
     since = time.monotonic()
-    hold = running.order("hold", "measure", 2)
-    run_id = running.trigger([1, 2])
-    wait_until(lambda: (1, "ok", 1) in running.rows(run_id), 90)
-    running.results_server.stop()
-    hold.unlink()
-    wait_until(lambda: bool(spooled(running)), 60)
-    running.results_server.start(databases=("bench",))
-    assert (1, "ok", 1) in running.rows(run_id)
+    # Else the second size might be measured, and hold the device, before the first one.
+    with held(running, "measure", 2) as let_go, held(running, "compile", 2) as compile_too:
+        run_id = running.trigger([1, 2])
+        wait_until(lambda: (1, "ok", 1) in running.rows(run_id), 90)
+        compile_too()
+        running.began("measure", 2, since)
+        with database_away(running):
+            let_go()
+            wait_until(lambda: waits_in_the_spool(running, 2), 60)
+        assert (1, "ok", 1) in running.rows(run_id)
     assert each_is_measured_once(running, run_id, [1, 2], since)
-
-
-def spooled(running: Fleet) -> list[Path]:
-    """The results that the host keeps for the database."""
-    return list((running.home("host-a") / "spool").glob("*.json"))
 
 
 def each_is_measured_once(running: Fleet, run_id: str, sizes: list[int], since: float) -> bool:

@@ -91,6 +91,16 @@ def test_a_database_that_is_away_stops_no_sweep(
     assert "secret" not in told[0]
 
 
+def test_a_place_for_copies_that_refuses_stops_no_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BENCH_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/none")
+    monkeypatch.setenv("BENCH_SPOOL_URL", "file:///proc/none")
+    preflight_sweep(sweep(), attempt=1)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [each.partition(":")[0] for each in told] == ["spool copies", "database"]
+
+
 def test_with_the_database_away_the_reason_waits_in_the_spool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/none")
     monkeypatch.setenv("BENCH_ARTIFACT_URL", "file:///proc/none")

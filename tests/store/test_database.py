@@ -94,6 +94,16 @@ def test_without_a_url_it_is_the_embedded_server_which_starts_when_allowed(setti
         server.stop()
 
 
+def test_plans_are_not_compiled_and_statements_end_in_time(settings: Settings, database_url: str) -> None:
+    results = at(settings, database_url)
+    for timeout_ms, shown in ((None, "0"), (1500, "1500ms")):
+        engine = engine_for(results, statement_timeout_ms=timeout_ms)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW jit").scalar_one() == "off"
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == shown
+        engine.dispose()
+
+
 def test_a_patience_that_the_url_asks_for_is_kept(settings: Settings) -> None:
     url = url_of(at(settings, "postgresql://db.example/results?connect_timeout=30"))
     assert url.query["connect_timeout"] == "30"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,21 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 from sqlalchemy import create_engine
+from typer.testing import CliRunner
 
+from benchlib.cli import app
 from benchlib.errors import BadInput
 from benchlib.orchestration import doctor
 from benchlib.orchestration.doctor import examine
 from benchlib.orchestration.shelf import Shelf, open_shelf
 from benchlib.settings import Settings
+from benchlib.store import DatabaseUnreachable, spool_copies
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Spool
 from benchlib.store.spool_copies import SpoolCopies, replay_all
 from tests.s3_server import SECRET, S3Server, s3_server
 from tests.store import samples
-from tests.store.test_spool import AWAY
+from tests.store.test_spool import AWAY, BROKEN
 
 RECORDS = (samples.sweep(), samples.compilation(), samples.measurement())
 
@@ -114,20 +118,103 @@ def test_a_host_that_comes_back_changes_nothing(settings: Settings, tmp_path: Pa
     assert measured(settings) == [1]
 
 
-def test_a_damaged_copy_is_set_aside_by_whoever_finds_it(
+def spool_of(settings: Settings) -> Spool:
+    return Spool(settings.spool_dir)
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_a_whole_copy_makes_up_for_a_damaged_file(settings: Settings, url: str, tmp_path: Path) -> None:
+    keep_all(cut_off(settings))
+    (victim,) = settings.spool_dir.glob("*-measurement-*.json")
+    damage(victim)
+    with open_shelf(settings) as shelf:
+        report = replay_all(shelf.spool, shelf.repository, url)
+    (poisoned,) = report.poisoned
+    assert (poisoned.path.name, report.replayed, report.remaining) == (victim.name, len(RECORDS), 0)
+    assert measured(settings) == [1]
+
+
+def test_a_damaged_copy_stays_and_keeps_no_other_from_being_brought_in(
     settings: Settings, url: str, tmp_path: Path
 ) -> None:
     keep_all(cut_off(settings))
-    (victim,) = Path(settings.spool_dir).glob("*-measurement-*.json")
-    victim.write_bytes(victim.read_bytes()[:-40])
+    (victim,) = settings.spool_dir.glob("*-compilation-*.json")
     SpoolCopies(url).remove([victim.name])
+    damage(victim)
     SpoolCopies(url).put([victim])
     other = replace(settings, home=tmp_path / "host-b")
     with open_shelf(other) as shelf:
-        report = replay_all(Spool(other.spool_dir), shelf.repository, url)
-    (poisoned,) = report.poisoned
-    assert (poisoned.path.name, report.replayed) == (victim.name, len(RECORDS) - 1)
+        report = replay_all(shelf.spool, shelf.repository, url)
+    assert (report.replayed, report.poisoned) == (len(RECORDS) - 1, ())
+    assert f"{victim.name} stays where it is" in str(report.copies_refused)
+    assert SpoolCopies(url).names() == {victim.name}
+    assert measured(settings) == [1]
+
+
+def test_what_no_database_takes_keeps_its_copy_and_is_set_aside_once(
+    settings: Settings, url: str, tmp_path: Path
+) -> None:
+    with open_shelf(cut_off(settings)) as shelf:
+        shelf.keep(BROKEN)
+    other = replace(settings, home=tmp_path / "host-b")
+    for poisoned in (1, 0):
+        with open_shelf(other) as shelf:
+            report = replay_all(shelf.spool, shelf.repository, url)
+        assert (report.replayed, len(report.poisoned), len(SpoolCopies(url).names())) == (0, poisoned, 1)
+
+
+def test_files_of_others_are_left_alone(settings: Settings, tmp_path: Path) -> None:
+    foreign = tmp_path / "copies" / "package.json"
+    foreign.parent.mkdir()
+    foreign.write_text("{}")
+    url = f"file://{foreign.parent}"
     assert SpoolCopies(url).names() == frozenset()
+    with open_shelf(settings) as shelf:
+        assert replay_all(shelf.spool, shelf.repository, url).poisoned == ()
+    assert foreign.read_text() == "{}"
+
+
+def test_a_host_without_the_shared_database_takes_nothing(settings: Settings) -> None:
+    environment = {"BENCH_HOME": str(settings.home), "BENCH_SPOOL_URL": str(settings.spool_url)}
+    assert Settings.from_environment(environment).spool_url is None
+
+
+def test_while_the_database_is_away_nobody_takes_copies_of_others(settings: Settings, tmp_path: Path) -> None:
+    keep_all(cut_off(settings))
+    other = replace(cut_off(settings), home=tmp_path / "host-b")
+    with open_shelf(other) as shelf, pytest.raises(DatabaseUnreachable):
+        shelf.comparison(samples.sweep())
+    assert {path.name.split("-")[1] for path in spool_of(other).pending()} == {"sweep"}
+
+
+def test_a_place_that_hangs_holds_up_no_result(
+    settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ever = threading.Event()
+    monkeypatch.setattr(spool_copies, "ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(SpoolCopies, "_names", lambda _: ever.wait())
+    try:
+        keep_all(cut_off(settings))
+        assert len(spool_of(settings).pending()) == len(RECORDS)
+        assert "no answer within 0.05 s" in caplog.text
+    finally:
+        ever.set()
+
+
+def test_replay_ends_with_what_the_place_refused(settings: Settings, url: str, tmp_path: Path) -> None:
+    keep_all(cut_off(settings))
+    refusing = {
+        "BENCH_HOME": str(settings.home),
+        "BENCH_DATABASE_URL": str(settings.database_url),
+        "BENCH_SPOOL_URL": "s3x://nowhere",
+    }
+    answer = CliRunner().invoke(app, ["db", "replay"], env=refusing)
+    assert f"{len(RECORDS)} brought in, 0 set aside, 0 remaining" in answer.output
+    assert (answer.exit_code, measured(settings)) != (0, [])
+    assert "s3x://nowhere" in f"{answer.output}{answer.exception}"
 
 
 @pytest.mark.parametrize("url", ["s3://nobody-made-this/x", "gopher://hole/x", "file:///proc/x"])
@@ -148,7 +235,7 @@ def test_a_place_that_refuses_costs_no_result(
     assert url in caplog.text
     assert SECRET not in caplog.text
     home = tmp_path / "home"
-    environment = {"BENCH_HOME": str(home), "BENCH_SPOOL_URL": url}
+    environment = {"BENCH_HOME": str(home), "BENCH_DATABASE_URL": AWAY, "BENCH_SPOOL_URL": url}
     (found,) = examine(Settings.from_environment(environment), environment, [doctor._spool_copies])
     assert found.status == "error"
 
