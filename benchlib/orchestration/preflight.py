@@ -20,8 +20,8 @@ from benchlib.results import Failure
 from benchlib.settings import Settings
 
 ONLY_TOLD = ("database", "spool copies", "neuron disk", "neuron cores", "neuron instance")
-"""Findings that stop no sweep: its results can wait in the spool of this host alone, a small model needs little
-room, a step waits until the device is free, and in a container firmware may not tell the instance."""
+"""Findings that stop no sweep: its results can wait in the spool of this host alone, a small model needs
+little room, a step waits until the device is free, and in a container firmware may not tell the instance."""
 
 log = logging.getLogger(__name__)
 
