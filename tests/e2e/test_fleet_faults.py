@@ -156,17 +156,25 @@ def test_a_database_that_goes_while_it_writes_a_result_gets_it_later(running: Fl
 
 def test_a_database_that_goes_after_it_wrote_a_result_keeps_it(running: Fleet) -> None:
     since = time.monotonic()
-    # Else the second size might be measured, and hold the device, before the first one.
-    with held(running, "measure", 2) as let_go, held(running, "compile", 2) as compile_too:
+    with held(running, "measure", 1) as first, held(running, "measure", 2) as second:
         run_id = running.trigger([1, 2])
-        wait_until(lambda: (1, "ok", 1) in running.rows(run_id), 90)
-        compile_too()
-        running.began("measure", 2, since)
+        wait_until(lambda: began(running, since) != [], 90)
+        # Either may come first, and has the device alone.
+        (size,) = began(running, since)
+        let_go, let_go_later = (first, second) if size == 1 else (second, first)
+        let_go()
+        wait_until(lambda: (size, "ok", 1) in running.rows(run_id), 60)
+        wait_until(lambda: len(began(running, since)) == 2, 60)
         with database_away(running):
-            let_go()
-            wait_until(lambda: waits_in_the_spool(running, 2), 60)
-        assert (1, "ok", 1) in running.rows(run_id)
+            let_go_later()
+            wait_until(lambda: waits_in_the_spool(running, 3 - size), 60)
+        assert (size, "ok", 1) in running.rows(run_id)
     assert each_is_measured_once(running, run_id, [1, 2], since)
+
+
+def began(running: Fleet, since: float) -> list[int]:
+    """The sizes whose measurement has begun, in this order."""
+    return [each.size for each in running.steps(since) if (each.what, each.stage) == ("began", "measure")]
 
 
 def each_is_measured_once(running: Fleet, run_id: str, sizes: list[int], since: float) -> bool:

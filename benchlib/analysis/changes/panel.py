@@ -117,13 +117,15 @@ def _members(logs: Floats) -> Sequence[bool]:
 
 def _means(logs: Floats) -> tuple[Floats, list[int]]:
     """Mean logarithm of each night, NaN where there is none, and the nights that lacked a size."""
+    means = np.full(logs.shape[1], np.nan)
+    if not len(logs):
+        return means, []
     there = ~np.isnan(logs)
     present = there.sum(axis=0)
-    complete = present == len(logs) if len(logs) else np.zeros(logs.shape[1], dtype=bool)
-    means = np.full(logs.shape[1], np.nan)
+    complete = present == len(logs)
     means[complete] = logs[:, complete].mean(axis=0)
     estimated = []
-    for night in np.flatnonzero(~complete & (2 * present >= max(1, len(logs)))):
+    for night in np.flatnonzero(~complete & (2 * present >= len(logs))):
         links = np.flatnonzero(complete[:night])[-LINK_NIGHTS:]
         if links.size >= LEAST_LINK_NIGHTS:
             rows = there[:, night]
