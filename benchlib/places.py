@@ -21,6 +21,11 @@ _SECRETS = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s\"']+")
 """User and password of a URL, and its query, where signatures stand."""
 
 
+def shown_url(url: str) -> str:
+    """A URL without passwords."""
+    return _SECRETS.sub("...", url)
+
+
 class Place:
     """What is at a URL such as ``file:///srv/artifacts`` or ``s3://bucket/path``.
 
@@ -33,7 +38,7 @@ class Place:
     """
 
     def __init__(self, url: str, *, what: str, field: str, variable: str) -> None:
-        self.shown = _SECRETS.sub("...", url)
+        self.shown = shown_url(url)
         """The URL without passwords."""
         self._what, self._field, self._variable = what, field, variable
         self.fs: Any
@@ -67,9 +72,28 @@ class Place:
 
     def make_folder(self, folder: str) -> None:
         """Make a folder, where the place has such a thing."""
-        protocol = self.fs.protocol
-        if _WITHOUT_FOLDERS.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+        if self._has_folders:
             self.fs.makedirs(folder, exist_ok=True)
+
+    def files(self) -> tuple[str, ...]:
+        """The names of what lies there; none where the folder is still to be made.
+
+        Raises:
+            FileNotFoundError: the bucket, or the folder above, is not there.
+        """
+        try:
+            paths = self.fs.ls(self.root, detail=False)
+        except FileNotFoundError:
+            bucket, _, _ = self.root.partition("/")
+            if not self.fs.exists(self.root.rpartition("/")[0] if self._has_folders else bucket):
+                raise
+            return ()
+        return tuple(str(path).rstrip("/").rpartition("/")[2] for path in paths)
+
+    @property
+    def _has_folders(self) -> bool:
+        protocol = self.fs.protocol
+        return _WITHOUT_FOLDERS.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
 
     def unusable(self, what: str, error: Exception) -> BenchError:
         """That the place refused something, and what mends it."""

@@ -119,11 +119,12 @@ class Job:
     ) -> tuple[Measurement, ...]:
         parts = (result,) if isinstance(result, Measurement) else result.measurements
         judged = tuple(self._judged(part) for part in parts)
-        for each in judged:
-            replace(self, batch_size=each.batch_size)._keep(result=each)
+        parts_of = [(replace(self, batch_size=each.batch_size), each) for each in judged]
+        with open_shelf(self.settings) as shelf:
+            shelf.keep_all([part._record(result=each) for part, each in parts_of])
         if samples is not None:
-            for each in judged:
-                replace(self, batch_size=each.batch_size)._keep_samples(each, samples)
+            for part, each in parts_of:
+                part._keep_samples(each, samples)
         return judged
 
     def _keep_samples(self, result: Measurement, directory: Path) -> None:
@@ -199,10 +200,21 @@ class Job:
         failure: Failure | None = None,
         samples_url: str | None = None,
     ) -> None:
-        kind = CompilationRecord if self.stage == "compile" else MeasurementRecord
+        with open_shelf(self.settings) as shelf:
+            shelf.keep(self._record(result, failure, samples_url))
+
+    def _record(
+        self,
+        result: CompileResult | Measurement | None = None,
+        failure: Failure | None = None,
+        samples_url: str | None = None,
+    ) -> CompilationRecord | MeasurementRecord:
+        kind: type[CompilationRecord | MeasurementRecord] = (
+            CompilationRecord if self.stage == "compile" else MeasurementRecord
+        )
         measured = {"scenario": self.sweep.spec.scenario, "samples_url": samples_url}
         own = {} if self.stage == "compile" else measured
-        record = kind.model_validate(
+        return kind.model_validate(
             {
                 **own,
                 "sweep": self.sweep,
@@ -213,8 +225,6 @@ class Job:
                 "recorded_at": datetime.now(UTC),
             }
         )
-        with open_shelf(self.settings) as shelf:
-            shelf.keep(record)
 
     def _pass_on_running(self, progress: Progress) -> None:
         # The other states are for this process to tell: it knows when the result is safe.

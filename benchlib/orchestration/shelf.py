@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from benchlib.errors import BadInput
 from benchlib.records import MeasurementRecord, Record, SweepRecord
 from benchlib.settings import Settings
 from benchlib.store.database import engine_for
-from benchlib.store.errors import DatabaseUnreachable
+from benchlib.store.errors import DatabaseUnreachable, RecordRejected
 from benchlib.store.repository import Repository
-from benchlib.store.spool import Damaged, Spool, store_record
+from benchlib.store.spool import Damaged, NotSpooled, Spool, store_record
 from benchlib.store.spool_copies import replay_all, with_copies
 
 log = logging.getLogger(__name__)
@@ -40,19 +40,38 @@ class Shelf:
     """Where what waits in the spool has a second copy."""
 
     def keep(self, record: Record) -> bool:
-        """Store one record; when the database has taken it, it also gets what it missed before.
-
-        Returns whether it has.
+        """Store one record; returns whether the database has it.
 
         Raises:
             RecordRejected: the database will never take this record.
         """
+        return self.keep_all([record])
+
+    def keep_all(self, records: Sequence[Record]) -> bool:
+        """Store records; when the database has taken them, it also gets what it missed before.
+
+        All are on disk before the database is asked for the first: it may hang. Returns whether it has the
+        last one.
+
+        Raises:
+            RecordRejected: the database will never take one of them; the others are kept.
+        """
+        stored, refused = False, None
         with with_copies(self.spool, self.copies_url):
-            is_stored = store_record(record, self.spool, self.repository)
-            if is_stored and self.spool.pending():
+            for record in records[1:]:
+                with contextlib.suppress(NotSpooled):  # comes again below, where the database is enough
+                    self.spool.write(record)
+            for record in records:
+                try:
+                    stored = store_record(record, self.spool, self.repository)
+                except RecordRejected as error:
+                    refused = refused or error
+            if stored and self.spool.pending():
                 report = self.spool.replay(self.repository)
                 log.info("brought in %d results that the database had missed", report.replayed)
-        return is_stored
+        if refused is not None:
+            raise refused
+        return stored
 
     def comparison(self, sweep: SweepRecord) -> Comparison:
         """The sweep's rows, those included that the database had missed and a lost host left a copy of.

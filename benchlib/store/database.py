@@ -62,7 +62,7 @@ def engine_for(settings: Settings, *, statement_timeout_ms: int | None = None) -
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        # Not in the URL's options, which connection poolers refuse.
+        # Not in the URL's options, which connection poolers refuse; they have to pool sessions, though.
         with connection.cursor() as cursor:
             for name, value in wanted.items():
                 if value is not None:

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from benchlib.errors import BenchError
-from benchlib.places import Place
+from benchlib.places import Place, shown_url
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Damaged, ReplayReport, Spool, is_spool_name, verify
 
-ANSWER_TIMEOUT_S: Final = 60.0
-"""A place may hang rather than refuse; no result waits longer for it."""
+ANSWER_TIMEOUT_S: Final = 20.0
+"""A place may hang rather than refuse. Nothing waits longer for it, and the next result not at all."""
+
+_silent: set[str] = set()
+"""URLs of places that did not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ T = TypeVar("T")
 class SpoolCopies:
     """The copies of all hosts, one file per record.
 
-    Each call gives up after `ANSWER_TIMEOUT_S`, and one for many files goes on after a refusal.
+    Each call gives up after `ANSWER_TIMEOUT_S`, and one for many files goes on after a refusal. A place that
+    did not answer once is not asked again by this process.
 
     Raises:
         BadInput: no file system knows this URL, or the package for it is not installed.
@@ -41,12 +45,12 @@ class SpoolCopies:
     """
 
     def __init__(self, url: str) -> None:
-        self._place = Place(url, what="the place for copies", field="spool_url", variable="BENCH_SPOOL_URL")
-
-    @property
-    def shown(self) -> str:
+        self._url = url
+        self.shown = shown_url(url)
         """The URL without passwords."""
-        return self._place.shown
+        self._place = self._in_time(
+            lambda: Place(url, what="the place for copies", field="spool_url", variable="BENCH_SPOOL_URL")
+        )
 
     def probe(self) -> None:
         """Write and remove a small file.
@@ -95,8 +99,7 @@ class SpoolCopies:
 
     def _names(self) -> frozenset[str]:
         with self._explained("cannot be read"):
-            paths = self._place.fs.glob(f"{self._place.root}/*.json")
-        return frozenset(filter(is_spool_name, (str(path).rpartition("/")[2] for path in paths)))
+            return frozenset(filter(is_spool_name, self._place.files()))
 
     def _put_missing(self, files: Iterable[Path]) -> None:
         known = self._names()
@@ -157,16 +160,19 @@ class SpoolCopies:
             except BenchError as error:
                 refused.append(error)
             except Exception as error:
-                refused.append(self._place.unusable("cannot be used", error))
+                refused.append(BenchError(f"the place for copies {self.shown} cannot be used: {error}"))
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(ANSWER_TIMEOUT_S)
+        if self._url not in _silent:
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            thread.join(ANSWER_TIMEOUT_S)
         if refused:
             raise refused[0]
         if not done:
-            late = TimeoutError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
-            raise self._place.unusable("cannot be used", late)
+            _silent.add(self._url)
+            raise BenchError(
+                f"the place for copies {self.shown} did not answer within {ANSWER_TIMEOUT_S:g} s"
+            )
         return done[0]
 
 
@@ -180,16 +186,16 @@ def with_copies(spool: Spool, url: str | None) -> Iterator[None]:
     if url is None:
         yield
         return
-    before = _waiting(spool)
+    before, aside = _waiting(spool), _set_aside(spool)
     yield
     left = _waiting(spool)
-    taken = sorted(before - left - {path.name for path in spool.set_aside_files()})
-    if left:
+    gone = before - left - {name for name, _ in _set_aside(spool) - aside}
+    if left or gone:
         with _never_worth_a_result():
-            SpoolCopies(url).put(spool.pending())
-    if taken:
-        with _never_worth_a_result():
-            SpoolCopies(url).remove(taken)
+            copies = SpoolCopies(url)
+            # A later record of an attempt takes the place of an earlier one: not before it has a copy itself.
+            copies.put(spool.pending())
+            copies.remove(sorted(gone))
 
 
 def replay_all(spool: Spool, repository: Repository, url: str | None) -> ReplayReport:
@@ -229,6 +235,15 @@ def _each(subjects: Iterable[T], work: Callable[[T], bool]) -> int:
 
 def _waiting(spool: Spool) -> frozenset[str]:
     return frozenset(path.name for path in spool.pending())
+
+
+def _set_aside(spool: Spool) -> frozenset[tuple[str, int]]:
+    """Name and inode of what was set aside: the same name may come again."""
+    found = set()
+    for path in spool.set_aside_files():
+        with suppress(FileNotFoundError):
+            found.add((path.name, path.stat().st_ino))
+    return frozenset(found)
 
 
 @contextmanager

@@ -130,12 +130,15 @@ class Fleet:
     def kill(self, name: str) -> None:
         """Kill a component and everything under it at once, as a lost machine would."""
         process = self.processes.pop(name)
+        members: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):  # it has ended
-            for member in psutil.Process(process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    member.kill()
-        with suppress(ProcessLookupError):  # what it started and left behind is in its session still
+            members += psutil.Process(process.pid).children(recursive=True)
+        # Its session first, at one blow: the head would tell of the end of its workers.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait()
 
     def order(self, what: str, stage: str, size: int) -> Path:

@@ -7,23 +7,26 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from s3fs import S3FileSystem
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 from typer.testing import CliRunner
 
 from benchlib.cli import app
-from benchlib.errors import BadInput
+from benchlib.errors import BadInput, BenchError
 from benchlib.orchestration import doctor
 from benchlib.orchestration.doctor import examine
 from benchlib.orchestration.shelf import Shelf, open_shelf
+from benchlib.records import Record
 from benchlib.settings import Settings
-from benchlib.store import DatabaseUnreachable, spool_copies
+from benchlib.store import DatabaseUnreachable, RecordRejected, spool_copies
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Spool
 from benchlib.store.spool_copies import SpoolCopies, replay_all
+from benchlib.store.tables import MeasurementRow
 from tests.s3_server import SECRET, S3Server, s3_server
 from tests.store import samples
 from tests.store.test_spool import AWAY, BROKEN
@@ -134,7 +137,7 @@ def test_a_whole_copy_makes_up_for_a_damaged_file(settings: Settings, url: str, 
         report = replay_all(shelf.spool, shelf.repository, url)
     (poisoned,) = report.poisoned
     assert (poisoned.path.name, report.replayed, report.remaining) == (victim.name, len(RECORDS), 0)
-    assert measured(settings) == [1]
+    assert (measured(settings), SpoolCopies(url).names()) == ([1], frozenset())
 
 
 def test_a_damaged_copy_stays_and_keeps_no_other_from_being_brought_in(
@@ -190,31 +193,87 @@ def test_while_the_database_is_away_nobody_takes_copies_of_others(settings: Sett
     assert {path.name.split("-")[1] for path in spool_of(other).pending()} == {"sweep"}
 
 
-def test_a_place_that_hangs_holds_up_no_result(
-    settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("where", ["_names", "Place"])
+def test_a_place_that_hangs_is_not_asked_again(
+    settings: Settings, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ever = threading.Event()
+    ever, asked = threading.Event(), []
+
+    def hang(*_: object, **__: object) -> None:
+        asked.append(where)
+        ever.wait()
+
     monkeypatch.setattr(spool_copies, "ANSWER_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(SpoolCopies, "_names", lambda _: ever.wait())
+    monkeypatch.setattr(spool_copies if where == "Place" else SpoolCopies, where, hang)
     try:
         keep_all(cut_off(settings))
         assert len(spool_of(settings).pending()) == len(RECORDS)
-        assert "no answer within 0.05 s" in caplog.text
+        assert "did not answer within 0.05 s" in caplog.text
+        assert asked == [where]
     finally:
         ever.set()
 
 
-def test_replay_ends_with_what_the_place_refused(settings: Settings, url: str, tmp_path: Path) -> None:
+def test_an_earlier_record_keeps_its_copy_until_the_later_one_has_one(
+    settings: Settings, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise BenchError("no room")
+
+    with open_shelf(cut_off(settings)) as shelf:
+        shelf.keep(samples.measurement())
+        first = SpoolCopies(url).names()
+        later = samples.measurement(recorded_at=samples.NOON + timedelta(hours=1))
+        with monkeypatch.context() as refusing:
+            refusing.setattr(SpoolCopies, "_put", refuse)
+            shelf.keep(later)
+        assert SpoolCopies(url).names() == first
+        shelf.keep(later)
+        assert SpoolCopies(url).names() > first
+    with open_shelf(settings) as shelf:
+        shelf.comparison(samples.sweep())
+        with shelf.repository.engine.connect() as connection:
+            recorded_at = connection.execute(select(MeasurementRow.recorded_at)).scalar_one()
+    assert (recorded_at, SpoolCopies(url).names()) == (later.recorded_at, frozenset())
+
+
+def test_all_results_of_a_step_are_on_disk_before_the_database_is_asked(settings: Settings) -> None:
+    spool, seen = spool_of(settings), []
+
+    class Slow(Repository):
+        def record(self, record: Record) -> None:
+            seen.append(len(spool.pending()))
+            super().record(record)
+
+    sizes = [samples.measurement(size) for size in (1, 2, 4)]
+    assert Shelf(spool, Slow(create_engine(AWAY))).keep_all(sizes) is False
+    assert seen[0] == 3
+
+
+def test_one_result_that_no_database_takes_keeps_no_other_from_being_stored(settings: Settings) -> None:
+    with open_shelf(settings) as shelf:
+        with pytest.raises(RecordRejected):
+            shelf.keep_all([BROKEN, samples.measurement()])
+        assert shelf.spool.pending() == ()
+    assert measured(settings) == [1]
+
+
+@pytest.mark.parametrize("wrong", ["s3x://nowhere", "s3://nobody-made-this/x", "file:///proc/none/x"])
+def test_replay_ends_with_what_the_place_refused(
+    settings: Settings, wrong: str, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    S3FileSystem.clear_instance_cache()
     keep_all(cut_off(settings))
-    refusing = {
+    told = {
         "BENCH_HOME": str(settings.home),
         "BENCH_DATABASE_URL": str(settings.database_url),
-        "BENCH_SPOOL_URL": "s3x://nowhere",
+        "BENCH_SPOOL_URL": wrong,
+        **server.variables,
     }
-    answer = CliRunner().invoke(app, ["db", "replay"], env=refusing)
+    answer = CliRunner().invoke(app, ["db", "replay"], env=told)
     assert f"{len(RECORDS)} brought in, 0 set aside, 0 remaining" in answer.output
-    assert (answer.exit_code, measured(settings)) != (0, [])
-    assert "s3x://nowhere" in f"{answer.output}{answer.exception}"
+    assert (answer.exit_code, measured(settings)) == (1, [1])
+    assert wrong in f"{answer.output}{answer.exception}"
 
 
 @pytest.mark.parametrize("url", ["s3://nobody-made-this/x", "gopher://hole/x", "file:///proc/x"])
