@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from benchlib.errors import BenchError
-from benchlib.places import Place, shown_url
+from benchlib.places import Place, reason_of, shown_url
 from benchlib.store.repository import Repository
 from benchlib.store.spool import Damaged, ReplayReport, Spool, is_spool_name, verify
 
@@ -160,7 +160,9 @@ class SpoolCopies:
             except BenchError as error:
                 refused.append(error)
             except Exception as error:
-                refused.append(BenchError(f"the place for copies {self.shown} cannot be used: {error}"))
+                refused.append(
+                    BenchError(f"the place for copies {self.shown} cannot be used: {reason_of(error)}")
+                )
 
         if self._url not in _silent:
             thread = threading.Thread(target=run, daemon=True)
