@@ -20,4 +20,4 @@ if [ ! -e "$data/PG_VERSION" ]; then
     as_postgres pg_ctl --pgdata "$data" --wait stop
 fi
 exec setpriv --reuid postgres --regid postgres --clear-groups \
-    "$bin/postgres" -D "$data" -c 'listen_addresses=*' -k /tmp
+    "$bin/postgres" -D "$data" -c 'listen_addresses=*' -k /tmp "${@:2}"
