@@ -12,7 +12,7 @@ if [ ! -e "$data/PG_VERSION" ]; then
     printf '%s\n' "$POSTGRES_PASSWORD" >/tmp/password
     chown postgres /tmp/password
     as_postgres initdb --pgdata "$data" --username postgres --pwfile /tmp/password --auth-host scram-sha-256 \
-        --auth-local trust
+        --auth-local trust --encoding UTF8
     echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
     # Out of reach of the others until the databases are there.
     as_postgres pg_ctl --pgdata "$data" --wait --options "-c listen_addresses='' -k /tmp" start
