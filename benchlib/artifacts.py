@@ -116,7 +116,11 @@ class ArtifactStore:
 
     def __init__(self, url: str) -> None:
         self._place = Place(
-            url, what="the artifact store", field="artifact_url", variable="BENCH_ARTIFACT_URL"
+            url,
+            what="the artifact store",
+            field="artifact_url",
+            variable="BENCH_ARTIFACT_URL",
+            then="run it again",
         )
         self.shown = self._place.shown
         """The URL without passwords."""

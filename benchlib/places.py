@@ -30,17 +30,18 @@ class Place:
     """What is at a URL such as ``file:///srv/artifacts`` or ``s3://bucket/path``.
 
     What the file system needs beside the URL, such as credentials, it takes from its own variables. ``what``
-    is what people call the place, ``field`` what names it in a complaint, ``variable`` what sets it.
+    is what people call the place, ``field`` what names it in a complaint, ``variable`` what sets it, ``then``
+    what is to be done when a refusal has been mended.
 
     Raises:
         BadInput: no file system knows this URL, or the package for it is not installed.
         BenchError: it cannot be reached.
     """
 
-    def __init__(self, url: str, *, what: str, field: str, variable: str) -> None:
+    def __init__(self, url: str, *, what: str, field: str, variable: str, then: str = "") -> None:
         self.shown = shown_url(url)
         """The URL without passwords."""
-        self._what, self._field, self._variable = what, field, variable
+        self._what, self._field, self._variable, self._then = what, field, variable, then
         self.fs: Any
         try:
             # Other hosts write there too: a listing from memory would not have their files.
@@ -99,9 +100,10 @@ class Place:
         """That the place refused something, and what mends it."""
         no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
         mend = "make room there" if no_room else "see that this host can reach it and may use it"
+        then = f", then {self._then}" if self._then else ""
         return BenchError(
             f"{self._what} {self.shown} {what}: {reason_of(error)}; {mend}, or set {self._variable} to "
-            "another place, then run it again"
+            f"another place{then}"
         )
 
 

@@ -25,6 +25,8 @@ from benchlib.store.spool import Damaged, ReplayReport, Spool, is_spool_name, ve
 ANSWER_TIMEOUT_S: Final = 20.0
 """A place may hang rather than refuse. Nothing waits longer for it, and the next result not at all."""
 
+WHAT: Final = "the place for copies"
+
 _silent: set[str] = set()
 """URLs of places that did not answer."""
 
@@ -49,7 +51,7 @@ class SpoolCopies:
         self.shown = shown_url(url)
         """The URL without passwords."""
         self._place = self._in_time(
-            lambda: Place(url, what="the place for copies", field="spool_url", variable="BENCH_SPOOL_URL")
+            lambda: Place(url, what=WHAT, field="spool_url", variable="BENCH_SPOOL_URL")
         )
 
     def probe(self) -> None:
@@ -160,9 +162,7 @@ class SpoolCopies:
             except BenchError as error:
                 refused.append(error)
             except Exception as error:
-                refused.append(
-                    BenchError(f"the place for copies {self.shown} cannot be used: {reason_of(error)}")
-                )
+                refused.append(BenchError(f"{WHAT} {self.shown} cannot be used: {reason_of(error)}"))
 
         if self._url not in _silent:
             thread = threading.Thread(target=run, daemon=True)
@@ -172,9 +172,7 @@ class SpoolCopies:
             raise refused[0]
         if not done:
             _silent.add(self._url)
-            raise BenchError(
-                f"the place for copies {self.shown} did not answer within {ANSWER_TIMEOUT_S:g} s"
-            )
+            raise BenchError(f"{WHAT} {self.shown} did not answer within {ANSWER_TIMEOUT_S:g} s")
         return done[0]
 
 
