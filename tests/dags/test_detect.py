@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.names import DAG_ID
-from benchlib.orchestration.sweep_params import sweep_spec
-from benchlib.records import MeasurementRecord, SweepRecord, sweep_id_of
-from benchlib.settings import PROJECT_ROOT, Settings
+from benchlib.records import MeasurementRecord, sweep_id_of
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.incidents import Chosen, list_incident_changes, list_incidents, list_night_events
 from benchlib.store.repository import Repository
 from tests.conftest import new_database
 from tests.orchestration.channel_servers import Arrived, channel_servers, html_of
-from tests.orchestration.fake_python import ENVIRONMENT, MEASURED, write_fake_python
+from tests.orchestration.fake_python import write_fake_python
 
 from .airflow_process import facts_of
+from .deployment import past_measurement, past_sweep, telling_deployment
 
 NIGHTS = 20
 SIZES = [1, 2]
@@ -57,22 +53,10 @@ def history(params: dict[str, Any]) -> Iterator[MeasurementRecord]:
     """Quiet nights until yesterday, on the host that the data plane of the test pretends to be."""
     noise = np.random.default_rng(3).normal(1.0, 0.003, (NIGHTS, 3))
     for night in range(NIGHTS):
-        run_id = f"{params['sequence_length']}-{night}"
         began = datetime.now(UTC) - timedelta(days=NIGHTS - night)
-        sweep = SweepRecord(
-            sweep_id=sweep_id_of(DAG_ID, run_id),
-            dag_id=DAG_ID,
-            run_id=run_id,
-            spec=sweep_spec({**params, "backend": "cpu"}),
-            created_at=began,
-        )
+        sweep = past_sweep(params, f"{params['sequence_length']}-{night}", began)
         for size in SIZES:
-            rate = 1000.0 * size * float(noise[night, size])
-            figures = {"batch_size": size, "inferences": 100 * size, "throughput_inf_per_s": rate}
-            result = MEASURED.model_copy(
-                update={**figures, "duration_s": 100 * size / rate, "environment": ENVIRONMENT}
-            )
-            yield MeasurementRecord(sweep=sweep, batch_size=size, result=result, recorded_at=began)
+            yield past_measurement(sweep, size, 1000.0 * size * float(noise[night, size]))
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +68,6 @@ def arrived() -> Iterator[Arrived]:
 @pytest.fixture(scope="module")
 def facts(engine: Engine, arrived: Arrived, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("detect")
-    home = folder / "airflow"
-    dags = Path(shutil.copytree(PROJECT_ROOT / "dags", folder / "dags"))
-    (dags / "sweeps.yaml").write_text('notify: ["smtp:mail:perf@localhost"]\n')
     once = ONCE.format(marker=str(folder / "once"))
     lasting = write_fake_python(folder / "lasting", SLOWER.format(condition="True"))
     fleeting = write_fake_python(folder / "fleeting", SLOWER.format(condition=once))
@@ -97,14 +78,8 @@ def facts(engine: Engine, arrived: Arrived, tmp_path_factory: pytest.TempPathFac
             "fleeting": {"python": str(fleeting), "params": {**FLEETING, "fail_on_change": True}},
         },
     }
-    settings = Settings.from_environment({"BENCH_HOME": str(folder / "home")})
-    environment = {
-        **common_environment(settings, home, f"sqlite:///{home}/airflow.db"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__API__BASE_URL": "https://airflow.example",
-        "BENCH_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        **arrived.variables,
-    }
+    api = {"AIRFLOW__API__BASE_URL": "https://airflow.example"}
+    environment = telling_deployment(folder, engine, arrived.variables | api)
     return facts_of(wishes, environment, folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -14,12 +13,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from benchlib.orchestration.airflow_environment import common_environment
 from benchlib.orchestration.judging import Asked, explain_incident, judge
-from benchlib.orchestration.names import DAG_ID
-from benchlib.orchestration.sweep_params import sweep_spec
-from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord, sweep_id_of
-from benchlib.settings import PROJECT_ROOT, Settings
+from benchlib.records import CompilationRecord, MeasurementRecord, SweepRecord
 from benchlib.store.embedded_postgres import EmbeddedPostgres
 from benchlib.store.incidents import Chosen, IncidentLine, list_incidents, list_night_events
 from benchlib.store.judgements import Remark, SweepRange, pin
@@ -27,9 +22,10 @@ from benchlib.store.mutes import mute
 from benchlib.store.repository import Repository
 from tests.conftest import new_database
 from tests.orchestration.channel_servers import Arrived, channel_servers
-from tests.orchestration.fake_python import COMPILED, ENVIRONMENT, MEASURED, write_fake_python
+from tests.orchestration.fake_python import COMPILED, ENVIRONMENT, write_fake_python
 
 from .airflow_process import facts_of
+from .deployment import past_measurement, past_sweep, telling_deployment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -90,35 +86,13 @@ class Story:
 
     def sweep(self, night: int) -> SweepRecord:
         """Of a night that is stored beforehand."""
-        run_id = f"{self.model} {night}"
-        return SweepRecord(
-            sweep_id=sweep_id_of(DAG_ID, run_id),
-            dag_id=DAG_ID,
-            run_id=run_id,
-            spec=sweep_spec({**self.params, "backend": "cpu"}),
-            created_at=self.at(night),
-        )
+        return past_sweep(self.params, f"{self.model} {night}", self.at(night))
 
     def history(self) -> Iterator[MeasurementRecord]:
         for night in range(self.stored):
             environment = ENVIRONMENT.model_copy(update=self.environment(night))
             for size, rate in self.rates(night).items():
-                p50_ms = 1000 * size / rate
-                latency = MEASURED.latency.model_copy(update={"mean_ms": p50_ms, "p50_ms": p50_ms})
-                figures = {
-                    "batch_size": size,
-                    "inferences": 100 * size,
-                    "throughput_inf_per_s": rate,
-                    "duration_s": 100 * size / rate,
-                    "latency": latency,
-                    "environment": environment,
-                }
-                yield MeasurementRecord(
-                    sweep=self.sweep(night),
-                    batch_size=size,
-                    result=MEASURED.model_copy(update=figures),
-                    recorded_at=self.at(night),
-                )
+                yield past_measurement(self.sweep(night), size, rate, environment)
 
     def programs(self) -> Iterator[CompilationRecord]:
         """What ran on the last night that is stored beforehand."""
@@ -206,17 +180,7 @@ def when(dated: tuple[datetime, Any]) -> datetime:
 def nightly(engine: Engine, arrived: Arrived, tmp_path_factory: pytest.TempPathFactory) -> Nightly:
     """All nights are made but the last one of the model that is muted."""
     folder = tmp_path_factory.mktemp("nights")
-    home = folder / "airflow"
-    dags = Path(shutil.copytree(PROJECT_ROOT / "dags", folder / "dags"))
-    (dags / "sweeps.yaml").write_text('notify: ["smtp:mail:perf@localhost"]\n')
-    settings = Settings.from_environment({"BENCH_HOME": str(folder / "home")})
-    environment = {
-        **common_environment(settings, home, f"sqlite:///{home}/airflow.db"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "BENCH_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-        **arrived.variables,
-    }
-    made = Nightly(folder, environment)
+    made = Nightly(folder, telling_deployment(folder, engine, arrived.variables))
     others = [story for story in STORIES if story is not MUTED]
     assert made.run(STORIES, QUIET.night_of(0), LAST - timedelta(days=1)) == {"success"}
     assert made.run(others, LAST, LAST) == {"success"}
