@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchlib.store.incidents import (
 from benchlib.store.judgements import Remark, SweepRange, judge_incidents, pin, unpin
 from benchlib.store.mutes import mute, unmute
 from benchlib.store.repository import Repository
+from tests.orchestration.conftest import wait_until
 from tests.store import fleet, nights, samples
 from tests.store.nights import Nights, losing, night_of
 
@@ -442,3 +444,25 @@ def test_a_night_measures_three_batch_sizes_again_and_none_twice(engine: Engine)
         assert detection.confirmations(connection, again.sweep_id, again.night) == 3
         # Three batch sizes, each with throughput, P50, P90 and P99.
         assert judging._rules(connection, "1", again.night).series_count == 12
+
+
+WAITING = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+def test_a_sweep_that_ends_while_another_decides_counts_what_that_one_takes(engine: Engine) -> None:
+    Nights(BAD + 1, losing(0.1, BAD)).fill(engine)
+    first, other = nights.sweep(BAD), nights.sweep(BAD, run_id="of another configuration")
+    Repository(engine).record(nights.measurement(other, 1, 500.0, environment=fleet.CPU))
+
+    def waits() -> bool:
+        with engine.connect() as connection:
+            return connection.execute(text(WAITING)).first() is not None
+
+    with ThreadPoolExecutor(1) as pool:
+        with detection.judging(engine) as connection:
+            assert detection.confirmations(connection, other.sweep_id, other.night) == 0
+            found = pool.submit(judging._suspicious, engine, first)
+            wait_until(waits)
+            taken = [judging.confirming(other, size) for size in (1, 2)]
+            detection.plan_confirmations(connection, taken)
+        assert len(found.result()) == judging.MOST_CONFIRMED - len(taken)
